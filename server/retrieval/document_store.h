@@ -1,0 +1,81 @@
+// The stored documents and, kept in step with them, the index that searches them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/base/clock.h"
+#include "server/retrieval/retriever.h"
+#include "server/storage/database.h"
+
+namespace aibackend::retrieval {
+
+struct StoredDocument {
+  std::string id;  // empty on adding: made from the content
+  std::string collection;
+  std::string title;
+  std::string text;  // empty in lists
+  std::string source;
+  std::string metadata;  // JSON object, or empty
+  int chunks = 0;
+  absl::Time created_at;
+};
+
+enum class AddStatus { kAdded, kUpdated, kUnchanged };
+
+struct AddedDocument {
+  std::string id;
+  int chunks = 0;
+  AddStatus status = AddStatus::kAdded;
+};
+
+struct DocumentPage {
+  std::vector<StoredDocument> documents;  // without text, newest first
+  std::string next_page_token;
+};
+
+struct RebuildResult {
+  int64_t documents = 0;
+  int64_t chunks = 0;
+  int generation = 0;
+};
+
+// Thread-safe; calls block on the database. One writer at a time changes a collection; searches go
+// on meanwhile.
+class DocumentStore : public Retriever {
+ public:
+  // Loads every collection from the database and fits its embedding; blocks until searches can be
+  // served.
+  static absl::StatusOr<std::unique_ptr<DocumentStore>> Open(storage::Database& database,
+                                                             Clock& clock);
+
+  // Stores and indexes the documents of one call, all or none. Errors name "documents[i].field".
+  virtual absl::StatusOr<std::vector<AddedDocument>> Add(const std::string& collection,
+                                                         std::vector<StoredDocument> documents) = 0;
+  virtual absl::StatusOr<StoredDocument> Get(const std::string& collection,
+                                             const std::string& id) = 0;
+  virtual absl::Status Delete(const std::string& collection, const std::string& id) = 0;
+  // `collection` empty: all.
+  virtual absl::StatusOr<DocumentPage> List(const std::string& collection, int page_size,
+                                            const std::string& page_token) = 0;
+
+  // Cuts every document of the collection again, fits a new embedding beside the old one and swaps
+  // it in: the next generation. `progress(done, total, what)` is called between steps and may
+  // return an error to stop; then the old generation goes on.
+  virtual absl::StatusOr<RebuildResult> Rebuild(
+      const std::string& collection,
+      absl::FunctionRef<absl::Status(int64_t done, int64_t total, absl::string_view what)>
+          progress) = 0;
+
+  // Called (on an adding thread) with the name of a collection that has outgrown its fitted
+  // embedding 1.5 times.
+  virtual void OnOutgrown(std::function<void(const std::string& collection)> callback) = 0;
+};
+
+}  // namespace aibackend::retrieval

@@ -1,0 +1,48 @@
+// Writes that nobody waits for, many to a transaction: what the ledger uses, so that the database
+// is not in an answer's path.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "server/storage/database.h"
+
+namespace aibackend::storage {
+
+// One thread that commits everything queued, every `interval` or when `batch_max` wait.
+// Thread-safe.
+//
+// Writes are applied in the order they were queued. While the database is unavailable they stay
+// queued and are tried again (full-jitter backoff); a full queue refuses new ones. A write that
+// fails for another reason is dropped alone, with an error in the log: the rest of its batch is
+// kept.
+class GroupWriter {
+ public:
+  struct Options {
+    absl::Duration interval =
+        absl::Milliseconds(5);  // a commit costs 8 µs a row at 5 ms, 2.8 µs at 50 ms
+    size_t batch_max = 512;
+    size_t queue_max = 200'000;  // about 200 MB of rows with content
+  };
+  using Write = std::function<absl::Status(Session&)>;
+
+  GroupWriter(Database& database, Options options);
+  ~GroupWriter();  // commits what is queued, or gives up after 5 s and logs how much was lost
+
+  // Queues `write` and returns at once. False when the queue is full: the caller decides what to
+  // lose, and logs it.
+  [[nodiscard]] bool Enqueue(Write write);
+
+  // Blocks until everything queued before this call is committed, or `timeout` passed. True if
+  // committed.
+  bool Flush(absl::Duration timeout);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace aibackend::storage
