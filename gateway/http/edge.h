@@ -34,6 +34,7 @@ enum class Refusal {
   kUnsupportedEncoding,  // [415] Content-Encoding or Transfer-Encoding other than gzip, deflate,
                          // identity / chunked
   kTooManyConnections,   // [503]
+  kUnanswered,           // [500] the handler dropped the Exchange, or threw
 };
 
 struct EdgeOptions {
@@ -49,7 +50,8 @@ struct EdgeOptions {
   absl::Duration idle_timeout = absl::Seconds(75);  // between requests
   absl::Duration stall_timeout =
       absl::Seconds(30);  // a client that reads nothing of what waits for it
-  // Makes the body and content type of a refusal, so that it has the service's error shape.
+  // Makes the body and content type of a refusal, so that it has the service's error shape. Called
+  // from any thread; without it a refusal is its message as plain text.
   std::function<std::pair<std::string, std::string>(Refusal, const std::string& message)>
       refusal_body;
 };
@@ -65,8 +67,9 @@ class Exchange {
  public:
   virtual ~Exchange() = default;
 
-  // Valid as long as the Exchange. Body inflated and de-chunked; `files` filled for
-  // multipart/form-data.
+  // Valid as long as the Exchange. Header values are as sent (not percent-decoded), `path` is
+  // decoded and `target` as sent, `params` hold the query. Body inflated and de-chunked; `files`
+  // filled for multipart/form-data.
   virtual const httplib::Request& request() const = 0;
 
   // A whole answer. Adds Content-Length (also for HEAD, whose body is left out), Date, Connection
@@ -91,12 +94,14 @@ class Exchange {
   virtual void WhenPendingAtMost(size_t bytes, std::function<void()> callback) = 0;
   // `callback` runs once if the client goes away before the answer is complete, also while nothing
   // is being written. Set it before handing the exchange on; it never runs after Respond/End/Abort
-  // returned.
+  // returned. (Those wait for a callback of this exchange that is running on the I/O thread, so
+  // hold no lock over them that the callback takes.) A client that closes or half-closes its side
+  // while an answer runs counts as gone.
   virtual void WhenClientGone(std::function<void()> callback) = 0;
   virtual bool client_gone() const = 0;
 
   // Runs `callback` on the connection's I/O thread in about `delay`, unless the exchange is
-  // complete by then. For heartbeats: coarse (a quarter of a second), cheap.
+  // complete or its client gone by then. For heartbeats: coarse (a quarter of a second), cheap.
   virtual void After(absl::Duration delay, std::function<void()> callback) = 0;
 };
 
@@ -120,7 +125,8 @@ class Edge {
   virtual int port() const = 0;
   virtual EdgeStats stats() const = 0;
   // Stops accepting, closes idle connections, lets running exchanges end (answers say Connection:
-  // close); after `grace` aborts what is left. Blocks until all are gone.
+  // close); after `grace` aborts what is left. Blocks until all are gone, so not to be called from
+  // a handler or callback. A second call returns when the first has.
   virtual void Stop(absl::Duration grace) = 0;
 };
 

@@ -36,10 +36,14 @@ const v1::ErrorMapping& MappingOf(v1::Error::Reason reason);
 
 }  // namespace aibackend
 
+// NOLINTBEGIN(bugprone-macro-parentheses): `lhs` is a declaration
+
 // Returns the status of `expr` from the enclosing function unless it is OK.
-#define AIB_RETURN_IF_ERROR(expr)                                                 \
-  do {                                                                            \
-    if (absl::Status aib_status_ = (expr); !aib_status_.ok()) return aib_status_; \
+#define AIB_RETURN_IF_ERROR(expr) \
+  AIB_RETURN_IF_ERROR_IMPL_(AIB_CONCAT_(aib_status_, __LINE__), expr)
+#define AIB_RETURN_IF_ERROR_IMPL_(tmp, expr)              \
+  do {                                                    \
+    if (absl::Status tmp = (expr); !tmp.ok()) return tmp; \
   } while (false)
 
 // AIB_ASSIGN_OR_RETURN(auto value, Compute());
@@ -49,5 +53,7 @@ const v1::ErrorMapping& MappingOf(v1::Error::Reason reason);
   auto tmp = (expr);                               \
   if (!tmp.ok()) return tmp.status();              \
   lhs = *std::move(tmp)
+
 #define AIB_CONCAT_(a, b) AIB_CONCAT_INNER_(a, b)
 #define AIB_CONCAT_INNER_(a, b) a##b
+// NOLINTEND(bugprone-macro-parentheses)

@@ -17,6 +17,9 @@ using Json = nlohmann::json;
 
 enum class JobStatus { kQueued, kRunning, kSucceeded, kFailed, kCancelled };
 
+// As it stands in the database and in the contract: "QUEUED" …
+const char* JobStatusName(JobStatus status);
+
 struct JobProgress {
   int64_t done = 0;
   int64_t total = 0;
@@ -33,6 +36,7 @@ struct Job {
   std::string error_reason;  // set when failed, and between attempts to the last attempt's
   std::string error_message;
   int attempts = 0;
+  std::string worker;  // while running: who holds the lease
   absl::Time created_at;
   absl::Time started_at = absl::InfinitePast();  // InfinitePast: not yet
   absl::Time finished_at = absl::InfinitePast();
@@ -44,7 +48,8 @@ class JobContext {
   virtual ~JobContext() = default;
   virtual const JobId& job_id() const = 0;
   virtual int attempt() const = 0;
-  // Remembers progress; it is written to the database a few times a second, and renews the lease.
+  // Remembers progress; it is written to the database a few times a second. The lease is renewed
+  // whether a job reports or not.
   virtual void ReportProgress(int64_t done, int64_t total, absl::string_view message) = 0;
   // Not OK once the job should stop: cancelled, its lease lost, or the process draining. Ask
   // between steps, and return this status.

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
 #include "server/base/clock.h"
@@ -21,14 +22,17 @@ struct JobPage {
 // WHERE of each statement:
 //   QUEUED → RUNNING → SUCCEEDED | FAILED | QUEUED (again, at `run_at`);  QUEUED | RUNNING →
 //   CANCELLED
-// A claim counts an attempt. Reports of a worker whose attempt number is no longer the job's are
-// refused with ABORTED (fencing), so a worker that lost its lease can change nothing.
+// A claim counts an attempt. Reports of a worker that no longer holds the job, or whose attempt
+// number is no longer the job's, are refused with ABORTED (fencing): a worker that lost its lease
+// can change nothing. Reports store the progress of the job they are given.
 class JobQueue {
  public:
   JobQueue(storage::Database& database, Clock& clock);
 
+  // Stores a new job, due at its `created_at`.
   absl::Status Enqueue(const Job& job);
   absl::StatusOr<Job> Get(const JobId& id);  // JOB_NOT_FOUND
+  // `page_size` is brought to 1…1000. Fails with PAGE_TOKEN_INVALID.
   absl::StatusOr<JobPage> List(int page_size, const std::string& page_token);
 
   // The oldest job that is due, or whose lease ran out; nothing if there is none.
@@ -40,14 +44,22 @@ class JobQueue {
   // Ends the job, or queues it again at `retry_at`.
   absl::Status Fail(const Job& job, absl::string_view reason, absl::string_view message,
                     absl::optional<absl::Time> retry_at);
-  // Gives the job back unchanged, for a worker that shuts down: it is due at once and the attempt
-  // does not count.
+  // Gives the job back, for a worker that shuts down: it is due at once and the attempt does not
+  // count.
   absl::Status Release(const Job& job);
+  // Makes the running jobs of workers that are gone due at once; how many. Their attempts count: a
+  // job that kills its process must not do so for ever.
+  absl::StatusOr<int64_t> ReleaseAbandoned(absl::FunctionRef<bool(const std::string&)> is_gone);
 
-  // When the next queued job is due, for the runner's wait; InfiniteFuture if none is queued.
+  // When Claim can next succeed, for the runner's wait: a queued job is due then, or a running
+  // one's lease ends. InfiniteFuture if there is neither.
   absl::StatusOr<absl::Time> NextDue();
 
  private:
+  // Runs an UPDATE that is fenced: ABORTED where it changes nothing.
+  absl::Status Report(const Job& job, absl::string_view sql,
+                      std::vector<storage::Value> parameters);
+
   storage::Database& database_;
   Clock& clock_;
 };

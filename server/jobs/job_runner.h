@@ -1,6 +1,7 @@
 // Runs jobs of the queue on threads of its own.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,20 +11,31 @@
 #include "server/base/ids.h"
 #include "server/jobs/job.h"
 #include "server/jobs/job_queue.h"
+#include "server/jobs/worker_id.h"
 
 namespace aibackend::jobs {
 
-// Thread-safe. Knows no job kind by name.
+// Thread-safe. Knows no job kind by name. Submit works without Start, for a process that only takes
+// jobs in.
+//
+// A job that fails for now is tried again, attempts_max times in all; an exception that escapes a
+// kind ends its job with INTERNAL. Leases are renewed every third of their time on a thread of
+// their own, so a long step of a job doesn't lose its lease.
 class JobRunner {
  public:
+  static constexpr size_t kParamsBytesMax = 16 << 20;  // as JSON text; the contract's limit
+
   struct Options {
     int threads = 1;
     absl::Duration lease = absl::Seconds(15);
     absl::Duration poll =
         absl::Seconds(2);  // for jobs that other processes queue; own ones wake it at once
     int attempts_max = 5;
-    std::string worker_id;  // unique a process: a new process never waits for its predecessor's
-                            // lease on one machine
+    std::string worker_id = MakeWorkerId();
+    // Before attempt n + 1: uniform over 0 to start · 2ⁿ⁻¹, at most max (full jitter; Brooker,
+    // "Exponential Backoff and Jitter", AWS Architecture Blog 2015).
+    absl::Duration backoff_start = absl::Seconds(1);
+    absl::Duration backoff_max = absl::Seconds(60);
   };
 
   JobRunner(JobQueue& queue, IdSource& ids, Clock& clock,
@@ -31,12 +43,13 @@ class JobRunner {
   ~JobRunner();  // Stop()
 
   // Checks kind and params, stores the job and wakes a thread. JOB_KIND_UNKNOWN names the known
-  // ones.
+  // ones; REQUEST_TOO_LARGE beyond kParamsBytesMax.
   absl::StatusOr<Job> Submit(const std::string& kind, const Json& params);
 
+  // Takes back the jobs of this machine's processes that are gone, then runs. Once.
   void Start();
   // Takes no new job; running ones see CheckAlive fail and are released for the next process.
-  // Blocks until they are.
+  // Blocks until they are; their kinds ask CheckAlive between steps.
   void Stop();
 
  private:

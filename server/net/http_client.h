@@ -28,7 +28,7 @@ struct HttpRequest {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   HttpTimeouts timeouts;
-  size_t response_bytes_max = 32 * 1024 * 1024;
+  size_t response_bytes_max = size_t{32} * 1024 * 1024;
 };
 
 // Receives one response, always on the client's event thread: it must not block. OnHeaders once

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 
 namespace aibackend::storage {
@@ -45,7 +46,8 @@ class Session {
 
 // Thread-safe. Calls block; they belong on a worker thread, not on a network thread.
 // Fails with Reason DATABASE_UNAVAILABLE (locked beyond the wait, disk full, gone: may pass) or
-// INTERNAL (a defect).
+// INTERNAL (a defect). No exception escapes: one that `work` throws rolls back and is INTERNAL.
+// A callback must not call the Database again: a Write inside a Write never returns.
 class Database {
  public:
   virtual ~Database() = default;
@@ -59,9 +61,16 @@ class Database {
   virtual absl::Status Write(absl::FunctionRef<absl::Status(Session&)> work) = 0;
 };
 
-// Opens, or creates, the SQLite file (WAL, synchronous=NORMAL, foreign keys on) and brings its
-// schema up to date. `path` may be ":memory:"-like only in tests through a temporary folder:
-// several connections share the file. Refuses a schema newer than this binary.
-absl::StatusOr<std::unique_ptr<Database>> OpenSqlite(const std::string& path);
+struct SqliteOptions {
+  int readers = 4;  // connections for Read; a further reader waits for a free one
+  // How long a statement waits for another process's lock; a write tries three times.
+  absl::Duration lock_wait = absl::Seconds(2);
+};
+
+// Opens, or creates, the SQLite file and its folder (WAL, synchronous=NORMAL, foreign keys on) and
+// brings its schema up to date. Not ":memory:": several connections share the file. Refuses a
+// schema newer than this binary. Several processes may open one file, also at the same moment.
+absl::StatusOr<std::unique_ptr<Database>> OpenSqlite(const std::string& path,
+                                                     const SqliteOptions& options = {});
 
 }  // namespace aibackend::storage

@@ -25,19 +25,27 @@ class GroupWriter {
     absl::Duration interval =
         absl::Milliseconds(5);  // a commit costs 8 µs a row at 5 ms, 2.8 µs at 50 ms
     size_t batch_max = 512;
-    size_t queue_max = 200'000;  // about 200 MB of rows with content
+    size_t queue_max = 200'000;               // about 200 MB of rows with content
+    absl::Duration drain = absl::Seconds(5);  // how long the destructor tries
   };
+  // May run more than once, like the work of Database::Write; must change no state outside its
+  // session that a second run would count twice.
   using Write = std::function<absl::Status(Session&)>;
+  // Told why a write was dropped after it was queued. Called on the writer's thread; must not
+  // block.
+  using OnDropped = std::function<void(const absl::Status&)>;
 
   GroupWriter(Database& database, Options options);
-  ~GroupWriter();  // commits what is queued, or gives up after 5 s and logs how much was lost
+  // Commits what is queued. While the database is unavailable it tries on for `drain`, then drops
+  // the rest and logs how much that was.
+  ~GroupWriter();
 
   // Queues `write` and returns at once. False when the queue is full: the caller decides what to
-  // lose, and logs it.
-  [[nodiscard]] bool Enqueue(Write write);
+  // lose, and logs it (`on_dropped` is not called then).
+  [[nodiscard]] bool Enqueue(Write write, OnDropped on_dropped = {});
 
-  // Blocks until everything queued before this call is committed, or `timeout` passed. True if
-  // committed.
+  // Commits everything queued before this call without waiting for the interval. True when that is
+  // done; false when `timeout` passed first.
   bool Flush(absl::Duration timeout);
 
  private:

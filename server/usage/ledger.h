@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,9 @@ namespace aibackend::usage {
 
 enum class RequestStatus { kRunning, kOk, kError, kCancelled };
 
+// As it stands in the database and in the contract: "RUNNING", "OK", "ERROR", "CANCELLED".
+const char* RequestStatusName(RequestStatus status);
+
 struct RequestRow {
   RequestId request_id;  // not unique for a client that repeats its own; `row_id` is
   std::string row_id;
@@ -28,7 +32,7 @@ struct RequestRow {
   RequestStatus status = RequestStatus::kRunning;
   std::string prompt;  // empty where content is not logged
   std::string response;
-  int prompt_bytes = 0;
+  int prompt_bytes = 0;  // of the whole content; at least the size of `prompt` is kept
   int response_bytes = 0;
   int prompt_tokens = 0;
   int completion_tokens = 0;
@@ -56,19 +60,23 @@ struct RequestPage {
 };
 
 // Thread-safe. Begin and End don't touch the database: they queue. A row that is begun and ended
-// within one commit interval is written once.
+// within one commit interval is written once. `writer` may outlive the ledger, and writes what it
+// was given.
 class Ledger {
  public:
   struct Options {
     bool log_content = true;
     size_t content_bytes_max = 64 * 1024;  // of prompt and of response, cut on a character
+    // Of all content that waits for the database; beyond it rows are kept without their content.
+    size_t waiting_bytes_max = size_t{256} << 20;
   };
 
   Ledger(storage::Database& database, storage::GroupWriter& writer, Options options);
   ~Ledger();
 
-  // Rows that a killed process left RUNNING become ERROR with reason INTERRUPTED. Call once at
-  // start, before Begin.
+  // Rows that a killed process left RUNNING become ERROR with reason INTERRUPTED; how many. Call
+  // once at start, before Begin. (A process that lives and shares the file sets its rows right when
+  // they end.)
   absl::StatusOr<int64_t> RecoverInterrupted();
 
   // A request starts; `row.row_id` must be unique (IdSource::Next).
@@ -77,13 +85,19 @@ class Ledger {
   // The same request ends; `row` replaces what Begin wrote.
   void End(const RequestRow& row);
 
-  // Blocks on the database. Fails with PAGE_TOKEN_INVALID.
+  // Requests whose end was not kept: the writer's queue was full, or the database refused the row.
+  // Each is in the log, as an error with its request id.
+  int64_t lost_rows() const;
+
+  // Block on the database. `page_size` is brought to 1…1000. Fails with PAGE_TOKEN_INVALID.
   absl::StatusOr<RequestPage> List(int page_size, const std::string& page_token);
+  // Requests created in [from, to).
   absl::StatusOr<std::vector<UsageTotal>> Totals(absl::Time from, absl::Time to);
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  struct Waiting;
+  storage::Database& database_;
+  std::shared_ptr<Waiting> waiting_;  // shared with what is queued in the writer
 };
 
 }  // namespace aibackend::usage

@@ -1,0 +1,17 @@
+// The subcommands. Each function adds its own to `app`; what they do when chosen works on
+// `session`, which must outlive `app`.
+#pragma once
+
+#include "CLI/App.hpp"
+#include "client/cli/session.h"
+
+namespace aibackend::cli {
+
+void AddChatCommand(CLI::App& app, Session& session);
+void AddRetrieveCommand(CLI::App& app, Session& session);
+void AddUploadCommand(CLI::App& app, Session& session);
+void AddDocumentsCommands(CLI::App& app, Session& session);  // documents …, seed
+void AddJobsCommands(CLI::App& app, Session& session);
+void AddServiceCommands(CLI::App& app, Session& session);  // usage, models, health
+
+}  // namespace aibackend::cli

@@ -1,0 +1,98 @@
+#include "gateway/app.h"
+
+#include <atomic>
+
+#include "gateway/docs/embedded.h"
+#include "gateway/docs/openapi.h"
+#include "gateway/handler.h"
+#include "gateway/http/edge.h"
+#include "gateway/transcode/error.h"
+#include "gateway/transcode/metadata.h"
+#include "gateway/transcode/route_table.h"
+#include "gateway/transcode/upstream.h"
+
+namespace aibackend::gateway {
+namespace {
+
+EdgeOptions EdgeOptionsOf(const Settings& settings) {
+  EdgeOptions options;
+  options.host = settings.Host();
+  options.port = settings.Port();
+  options.io_threads = settings.io_threads;
+  options.connections_max = static_cast<size_t>(settings.connections_max);
+  options.body_bytes_max = static_cast<size_t>(settings.body_bytes_max);
+  options.refusal_body = [](Refusal refusal, const std::string& message) {
+    return RefusalBody(refusal, message, NewRequestId());
+  };
+  return options;
+}
+
+CallOptions CallOptionsOf(const Settings& settings) {
+  CallOptions options;
+  options.timeout = absl::Milliseconds(settings.request_timeout_ms);
+  options.heartbeat_interval = absl::Milliseconds(settings.heartbeat_interval_ms);
+  return options;
+}
+
+class RunningGateway final : public Gateway {
+ public:
+  RunningGateway(const Settings& settings, RouteTable routes, std::unique_ptr<Upstream> upstream,
+                 std::string openapi)
+      : drain_timeout_(absl::Milliseconds(settings.drain_timeout_ms)),
+        routes_(std::move(routes)),
+        upstream_(std::move(upstream)),
+        handler_(routes_, *upstream_, CallOptionsOf(settings), std::move(openapi),
+                 [this] { return Stats(); }) {}
+  ~RunningGateway() override { Stop(absl::ZeroDuration()); }
+
+  absl::Status Listen(const Settings& settings) {
+    auto edge = Edge::Start(EdgeOptionsOf(settings), [this](std::shared_ptr<Exchange> exchange) {
+      handler_.Handle(std::move(exchange));
+    });
+    if (!edge.ok()) return edge.status();
+    edge_ = *std::move(edge);
+    started_edge_ = edge_.get();
+    return absl::OkStatus();
+  }
+
+  int port() const override { return edge_->port(); }
+  void Drain() override { Stop(drain_timeout_); }
+
+ private:
+  void Stop(absl::Duration grace) {
+    handler_.Drain();
+    if (edge_) edge_->Stop(grace);
+    handler_.WaitForNone();
+  }
+
+  // The edge serves before Listen() has it.
+  EdgeStats Stats() const {
+    const Edge* edge = started_edge_;
+    return edge ? edge->stats() : EdgeStats();
+  }
+
+  const absl::Duration drain_timeout_;
+  const RouteTable routes_;
+  const std::unique_ptr<Upstream> upstream_;
+  std::atomic<const Edge*> started_edge_ = nullptr;
+  Handler handler_;
+  std::unique_ptr<Edge> edge_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Settings& settings) {
+  absl::StatusOr<RouteTable> routes = RouteTable::Build(ContractServices());
+  if (!routes.ok()) return routes.status();
+  absl::StatusOr<std::string> openapi = MakeOpenApi(*routes, EmbeddedDescriptors());
+  if (!openapi.ok()) return openapi.status();
+  auto upstream = Upstream::Connect(settings.servers, *routes);
+  if (!upstream.ok()) return upstream.status();
+
+  auto gateway = std::make_unique<RunningGateway>(settings, *std::move(routes),
+                                                  *std::move(upstream), *std::move(openapi));
+  if (absl::Status status = gateway->Listen(settings); !status.ok()) return status;
+  return gateway;
+}
+
+}  // namespace aibackend::gateway

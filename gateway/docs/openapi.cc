@@ -1,0 +1,235 @@
+#include "gateway/docs/openapi.h"
+
+#include <map>
+#include <set>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "aibackend/v1/annotations.pb.h"
+#include "aibackend/v1/errors.pb.h"
+#include "gateway/docs/openapi_example.h"
+#include "gateway/docs/openapi_schema.h"
+
+namespace aibackend::gateway {
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::FieldDescriptor;
+
+constexpr int kQueryDepthMax = 3;  // retrieval.top_k has two; a message may contain itself
+
+// Statuses to their reasons, for the methods' error answers.
+using ReasonsByStatus = std::map<int, std::vector<std::string>>;
+
+void AddReasons(absl::string_view pattern, ReasonsByStatus& reasons) {
+  const absl::string_view family = absl::StripSuffix(pattern, "*");
+  const auto& table = *v1::Error::Reason_descriptor();
+  for (int i = 1; i < table.value_count(); ++i) {  // 0 is no reason
+    const std::string& name = table.value(i)->name();
+    const bool fits =
+        family.size() < pattern.size() ? absl::StartsWith(name, family) : name == pattern;
+    if (fits)
+      reasons[table.value(i)->options().GetExtension(v1::error).http_status()].push_back(name);
+  }
+}
+
+// The reasons that a method's comment names ("TOP_K_OUT_OF_RANGE", "UPSTREAM_*"), and those that
+// any call can have.
+ReasonsByStatus ReasonsOf(absl::string_view comment) {
+  ReasonsByStatus reasons;
+  std::set<absl::string_view> words;
+  for (absl::string_view word : absl::StrSplit(comment, absl::ByAnyChar(" \n,.:;()"))) {
+    if (absl::StrContains(word, "_") && word == absl::AsciiStrToUpper(word)) words.insert(word);
+    if (word == "OVERLOADED") words.insert(word);
+  }
+  for (const char* common : {"MALFORMED_JSON", "UNKNOWN_FIELD", "WRONG_TYPE", "OVERLOADED",
+                             "SERVER_UNREACHABLE", "DRAINING", "DEADLINE_EXCEEDED", "INTERNAL"})
+    words.insert(common);
+  for (const absl::string_view word : words) AddReasons(word, reasons);
+  return reasons;
+}
+
+class Writer {
+ public:
+  Writer(const RouteTable& routes, const Comments& comments)
+      : routes_(routes), comments_(comments), book_(comments) {}
+
+  Json Document();
+
+ private:
+  Json Operation(const Route& route);
+  Json Parameters(const Route& route);
+  void AddQuery(const Descriptor& message, const std::string& prefix, int depth,
+                const std::set<std::string>& in_path, Json& parameters);
+  Json RequestBody(const Route& route);
+  Json Responses(const Route& route, const std::string& comment);
+  void AddFixed(Json& paths);
+
+  const RouteTable& routes_;
+  const Comments& comments_;
+  SchemaBook book_;
+  std::map<std::string, int> operations_;  // how many of each name so far
+};
+
+Json JsonContent(Json schema) {
+  return {{"application/json", {{"schema", std::move(schema)}}}};
+}
+
+std::string VariableName(const FieldPath& path) {
+  return absl::StrJoin(path, ".", [](std::string* out, const FieldDescriptor* field) {
+    out->append(field->name());
+  });
+}
+
+Json Writer::Parameters(const Route& route) {
+  Json parameters = Json::array();
+  std::set<std::string> in_path;
+  for (const FieldPath& variable : route.variables) {
+    const std::string name = VariableName(variable);
+    in_path.insert(name);
+    parameters.push_back({{"name", name},
+                          {"in", "path"},
+                          {"required", true},
+                          {"schema", book_.Field(*variable.back())}});
+  }
+  if (!route.has_body) AddQuery(*route.method->input_type(), "", 1, in_path, parameters);
+  return parameters;
+}
+
+void Writer::AddQuery(const Descriptor& message, const std::string& prefix, int depth,
+                      const std::set<std::string>& in_path, Json& parameters) {
+  for (int i = 0; i < message.field_count(); ++i) {
+    const FieldDescriptor& field = *message.field(i);
+    const std::string name = absl::StrCat(prefix, field.name());
+    if (in_path.count(name)) continue;
+    const bool is_message = field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
+    const bool is_text =
+        !is_message || field.message_type()->full_name() == "google.protobuf.Timestamp";
+    if (is_text) {
+      Json schema = book_.Field(field);
+      Json parameter = {{"name", name}, {"in", "query"}};
+      if (schema.contains("description")) parameter["description"] = schema["description"];
+      schema.erase("description");
+      parameter["schema"] = std::move(schema);
+      parameters.push_back(std::move(parameter));
+    } else if (!field.is_repeated() && depth < kQueryDepthMax &&
+               field.message_type()->file()->package() != "google.protobuf") {
+      AddQuery(*field.message_type(), absl::StrCat(name, "."), depth + 1, in_path, parameters);
+    }
+  }
+}
+
+Json Writer::RequestBody(const Route& route) {
+  const Descriptor& type = *route.method->input_type();
+  Json content = JsonContent(book_.Reference(type));
+  if (Json example = ExampleOf(type.full_name()); !example.is_null())
+    content["application/json"]["example"] = std::move(example);
+  if (route.files_field) {
+    Json files = {{"type", "array"}, {"items", {{"type", "string"}, {"format", "binary"}}}};
+    Json form = {{"type", "object"}, {"properties", {{"files", std::move(files)}}}};
+    for (int i = 0; i < type.field_count(); ++i) {
+      const FieldDescriptor& field = *type.field(i);
+      if (field.cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE)
+        form["properties"][field.name()] = book_.Field(field);
+    }
+    content["multipart/form-data"] = {{"schema", std::move(form)}};
+  }
+  return {{"content", std::move(content)}};
+}
+
+Json Writer::Responses(const Route& route, const std::string& comment) {
+  Json success = {{"description", route.success_status == 202 ? "Accepted" : "OK"}};
+  const Json schema = book_.Reference(*route.method->output_type());
+  if (route.method->server_streaming()) {
+    success["description"] = "A stream of events; the last one says how it ended";
+    success["content"] = {{"text/event-stream", {{"schema", schema}}},
+                          {"text/plain", {{"schema", {{"type", "string"}}}}}};
+  } else {
+    success["content"] = JsonContent(schema);
+  }
+  Json responses = {{std::to_string(route.success_status), std::move(success)}};
+  for (const auto& [status, reasons] : ReasonsOf(comment)) {
+    responses[std::to_string(status)] = {
+        {"description", absl::StrJoin(reasons, ", ")},
+        {"content", JsonContent({{"$ref", "#/components/schemas/ErrorAnswer"}})}};
+  }
+  return responses;
+}
+
+Json Writer::Operation(const Route& route) {
+  const std::string& name = route.method->name();
+  const std::string comment = comments_.Of(*route.method);
+  const int nth = ++operations_[name];
+  Json operation = {
+      {"tags", {route.is_alias ? std::string("aliases") : route.method->service()->name()}},
+      {"operationId", nth == 1 ? name : absl::StrCat(name, "_", nth)},
+      {"summary", route.is_alias ? absl::StrCat(name, ", by another path") : name},
+      {"description", comment}};
+  if (Json parameters = Parameters(route); !parameters.empty())
+    operation["parameters"] = std::move(parameters);
+  if (route.has_body) operation["requestBody"] = RequestBody(route);
+  operation["responses"] = Responses(route, comment);
+  return operation;
+}
+
+// The gateway's own paths, which no RPC stands behind.
+void Writer::AddFixed(Json& paths) {
+  const auto add = [&paths](const char* path, const char* summary, Json responses) {
+    paths[path]["get"] = {{"tags", {"operations"}},
+                          {"operationId", absl::StrCat("get_", path + 1)},
+                          {"summary", summary},
+                          {"responses", std::move(responses)}};
+  };
+  const Json status =
+      JsonContent({{"type", "object"}, {"properties", {{"status", {{"type", "string"}}}}}});
+  const Json error = JsonContent({{"$ref", "#/components/schemas/ErrorAnswer"}});
+  add("/health", "Whether the gateway runs",
+      {{"200", {{"description", "It does"}, {"content", status}}}});
+  add("/ready", "Whether the gateway and a server behind it can serve",
+      {{"200", {{"description", "They can"}, {"content", status}}},
+       {"503", {{"description", "NOT_READY, SERVER_UNREACHABLE, DRAINING"}, {"content", error}}}});
+  add("/metrics", "Figures for Prometheus",
+      {{"200",
+        {{"description", "Text exposition format"},
+         {"content", {{"text/plain", {{"schema", {{"type", "string"}}}}}}}}}});
+}
+
+Json Writer::Document() {
+  Json paths = Json::object();
+  for (const auto& route : routes_.routes())
+    paths[route->path][absl::AsciiStrToLower(route->http_method)] = Operation(*route);
+  AddFixed(paths);
+  const Json error = book_.Reference(*v1::Error::descriptor());
+  Json schemas = book_.schemas();
+  schemas["ErrorAnswer"] = {{"type", "object"}, {"properties", {{"error", error}}}};
+  return {
+      {"openapi", "3.0.3"},
+      {"info",
+       {{"title", "AI backend"},
+        {"version", "1"},
+        {"description",
+         "Chat over language models, grounded in stored documents, with background jobs and a "
+         "usage ledger. Unknown fields and query parameters are refused by name; every answer "
+         "carries x-request-id."}}},
+      {"servers", Json::array({{{"url", "/"}}})},
+      {"tags", Json::array({{{"name", "AiBackend"}},
+                            {{"name", "AiBackendAdmin"}},
+                            {{"name", "operations"}},
+                            {{"name", "aliases"}, {"description", "The same by other paths"}}})},
+      {"paths", std::move(paths)},
+      {"components", {{"schemas", std::move(schemas)}}}};
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> MakeOpenApi(const RouteTable& routes,
+                                        absl::string_view file_descriptor_set) {
+  absl::StatusOr<Comments> comments = Comments::Read(file_descriptor_set);
+  if (!comments.ok()) return comments.status();
+  return Writer(routes, *comments).Document().dump(1);
+}
+
+}  // namespace aibackend::gateway

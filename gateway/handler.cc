@@ -1,0 +1,143 @@
+#include "gateway/handler.h"
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "gateway/transcode/error.h"
+#include "gateway/transcode/metadata.h"
+#include "gateway/transcode/request_reader.h"
+
+namespace aibackend::gateway {
+namespace {
+
+// A server that doesn't answer a health check in this time is as good as none.
+constexpr absl::Duration kHealthTimeout = absl::Seconds(2);
+constexpr char kFixedAllow[] = "GET, HEAD, OPTIONS";
+
+void RespondJson(Exchange& exchange, std::string body) {
+  exchange.Respond(200, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}},
+                   std::move(body));
+}
+
+// 405, or 204 to OPTIONS.
+void RespondAllow(Exchange& exchange, const std::string& allow, const std::string& request_id) {
+  if (exchange.request().method == "OPTIONS") return exchange.Respond(204, {{"Allow", allow}}, "");
+  const ApiError error =
+      MakeApiError(Reason::METHOD_NOT_ALLOWED, absl::StrCat("this path answers ", allow));
+  HeaderList headers = ErrorHeaders(error);
+  headers.emplace_back("Allow", allow);
+  exchange.Respond(error.http_status, std::move(headers), ErrorJson(error, request_id));
+}
+
+ApiError NotReadyError(const grpc::Status& status) {
+  const bool reached = status.error_code() == grpc::StatusCode::FAILED_PRECONDITION ||
+                       status.error_code() == grpc::StatusCode::UNIMPLEMENTED;
+  return reached ? MakeApiError(Reason::NOT_READY, "the server behind the gateway is not ready")
+                 : MakeApiError(Reason::SERVER_UNREACHABLE,
+                                "the server behind the gateway cannot be reached");
+}
+
+}  // namespace
+
+Handler::Handler(const RouteTable& routes, Upstream& upstream, CallOptions options,
+                 std::string openapi, std::function<EdgeStats()> stats)
+    : routes_(routes),
+      upstream_(upstream),
+      options_(std::move(options)),
+      openapi_text_(std::move(openapi)),
+      openapi_(openapi_text_, "application/json"),
+      docs_(DocsAssets()),
+      unmatched_(metrics_.Add("*", "unmatched")) {
+  for (const auto& route : routes_.routes())
+    route_metrics_.push_back(&metrics_.Add(route->http_method, route->path));
+
+  AddFixed("/health", metrics_.Add("GET", "/health"),
+           [](auto exchange, const std::string&) { RespondJson(*exchange, R"({"status":"ok"})"); });
+  AddFixed("/ready", metrics_.Add("GET", "/ready"),
+           [this](auto exchange, const std::string& request_id) {
+             Ready(std::move(exchange), request_id);
+           });
+  AddFixed("/metrics", metrics_.Add("GET", "/metrics"),
+           [this, stats = std::move(stats)](auto exchange, const std::string&) {
+             exchange->Respond(200, {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}},
+                               metrics_.Text(stats()));
+           });
+  AddDocs();
+}
+
+void Handler::AddDocs() {
+  const RouteMetrics& docs = metrics_.Add("GET", "/docs");  // with its parts, and what leads there
+  AddFixed("/openapi.json", docs,
+           [this](auto exchange, const std::string&) { RespondAsset(*exchange, openapi_); });
+  for (const auto& [path, asset] : docs_) {
+    AddFixed(path, docs, [&asset = asset](auto exchange, const std::string&) {
+      RespondAsset(*exchange, asset);
+    });
+  }
+  AddFixed("/", docs, [](auto exchange, const std::string&) {
+    exchange->Respond(302, {{"Location", "/docs"}}, "");
+  });
+}
+
+void Handler::AddFixed(const std::string& path, const RouteMetrics& metrics, Answer answer) {
+  fixed_.emplace(path, Fixed{std::move(answer), &metrics});
+}
+
+std::shared_ptr<Exchange> Handler::Observe(std::shared_ptr<Exchange> exchange,
+                                           const std::string& request_id,
+                                           const RouteMetrics& metrics) {
+  return std::make_shared<ObservedExchange>(std::move(exchange), request_id, metrics, live_);
+}
+
+void Handler::Handle(std::shared_ptr<Exchange> exchange) {
+  const httplib::Request& request = exchange->request();
+  const Target target = SplitTarget(request.target);
+  const std::string request_id = RequestIdOf(request);
+
+  const auto fixed = fixed_.find(std::string_view(target.path.data(), target.path.size()));
+  if (fixed != fixed_.end()) return AnswerFixed(fixed->second, std::move(exchange), request_id);
+
+  const RouteTable::Found found = routes_.Find(request.method, target.path);
+  if (!found.route) return AnswerUnrouted(std::move(exchange), found, target.path, request_id);
+
+  const Route& route = *found.route;
+  exchange = Observe(std::move(exchange), request_id, *route_metrics_[route.index]);
+  const std::unique_ptr<google::protobuf::Message> message(route.request_prototype->New());
+  if (const auto refused = ReadRequest(route, found.segments, target.query, request, *message))
+    return RespondError(*exchange, *refused, request_id);
+  StartCall(std::move(exchange), route, *message, request_id, options_, upstream_);
+}
+
+void Handler::AnswerFixed(const Fixed& fixed, std::shared_ptr<Exchange> exchange,
+                          const std::string& request_id) {
+  exchange = Observe(std::move(exchange), request_id, *fixed.metrics);
+  const std::string& method = exchange->request().method;
+  if (method != "GET" && method != "HEAD") return RespondAllow(*exchange, kFixedAllow, request_id);
+  fixed.answer(std::move(exchange), request_id);
+}
+
+void Handler::AnswerUnrouted(std::shared_ptr<Exchange> exchange, const RouteTable::Found& found,
+                             absl::string_view path, const std::string& request_id) {
+  exchange = Observe(std::move(exchange), request_id, unmatched_);
+  if (!found.allow.empty())
+    return RespondAllow(*exchange, absl::StrJoin(found.allow, ", "), request_id);
+  const std::string nearest = routes_.Nearest(path);
+  const std::string hint = nearest.empty() ? "" : absl::StrCat("did you mean ", nearest, "? ");
+  RespondError(
+      *exchange,
+      MakeApiError(Reason::ROUTE_NOT_FOUND, absl::StrCat("there is no such path; ", hint,
+                                                         "All paths: /docs and /openapi.json")),
+      request_id);
+}
+
+void Handler::Ready(std::shared_ptr<Exchange> exchange, const std::string& request_id) {
+  if (draining_)
+    return RespondError(*exchange, MakeApiError(Reason::DRAINING, "the gateway is shutting down"),
+                        request_id);
+  upstream_.CheckHealth(kHealthTimeout, [exchange, request_id](const grpc::Status& status) {
+    if (status.ok()) return RespondJson(*exchange, R"({"status":"ready"})");
+    RespondError(*exchange, NotReadyError(status), request_id);
+  });
+}
+
+}  // namespace aibackend::gateway

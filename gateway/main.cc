@@ -1,0 +1,74 @@
+#include <signal.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdio>
+
+#include "absl/strings/str_join.h"
+#include "gateway/app.h"
+#include "gateway/settings.h"
+
+namespace {
+
+constexpr int kExitCannotStart = 1;
+constexpr int kExitBadConfiguration = 2;
+
+// The signals that end the program. Blocked in every thread but where they are waited for, so they
+// must be blocked before the first thread starts.
+sigset_t BlockEndSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);  // a client that leaves is an error of write(), no signal
+  return signals;
+}
+
+// Returns at the first signal; a second one ends the program at once.
+void WaitForEnd(const sigset_t& signals) {
+  int signal_number = 0;
+  sigwait(&signals, &signal_number);
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  spdlog::info("{}: draining", signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
+}
+
+void StartLog(const std::string& level) {
+  auto logger = spdlog::stderr_color_mt("gateway");
+  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%fZ %^%l%$ %v", spdlog::pattern_time_type::utc);
+  logger->set_level(spdlog::level::from_str(level));
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const sigset_t end_signals = BlockEndSignals();
+
+  const auto invocation = aibackend::gateway::Load(argc, argv);
+  if (!invocation.ok()) {
+    std::fprintf(stderr, "aibackend-gateway: %s\n",
+                 std::string(invocation.status().message()).c_str());
+    return kExitBadConfiguration;
+  }
+  if (!invocation->print.empty()) {
+    std::fputs(invocation->print.c_str(), stdout);
+    return 0;
+  }
+  const aibackend::gateway::Settings& settings = invocation->settings;
+  StartLog(settings.log_level);
+
+  const auto gateway = aibackend::gateway::Gateway::Start(settings);
+  if (!gateway.ok()) {
+    spdlog::error("cannot start: {}", std::string(gateway.status().message()));
+    return kExitCannotStart;
+  }
+  spdlog::info("listening on http://{}:{} for {}", settings.Host(), (*gateway)->port(),
+               absl::StrJoin(settings.servers, ", "));
+
+  WaitForEnd(end_signals);
+  (*gateway)->Drain();
+  spdlog::info("drained");
+  return 0;
+}

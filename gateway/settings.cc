@@ -1,0 +1,189 @@
+#include "gateway/settings.h"
+
+#include <arpa/inet.h>
+
+#include <cstdlib>
+
+#include "CLI/CLI.hpp"
+#include "absl/status/status.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace aibackend::gateway {
+namespace {
+
+constexpr char kVersion[] = "0.1.0";
+constexpr int kDayMs = 24 * 3600 * 1000;
+
+void DeclareNetwork(CLI::App& app, Settings& s) {
+  app.add_option("--listen", s.listen, "Address of the HTTP port: host:port; port 0: any free one")
+      ->envname("AIB_GATEWAY_LISTEN")
+      ->default_val("127.0.0.1:8080")
+      ->group("Network");
+  app.add_option("--insecure-listen", s.insecure_listen,
+                 "Listen beyond this machine although nobody is asked for a key; for containers "
+                 "and private networks")
+      ->envname("AIB_INSECURE_LISTEN")
+      ->default_val(false)
+      ->group("Network");
+  app.add_option("--servers", s.servers,
+                 "aibackend-servers to call: host:port or unix:/path, several by comma")
+      ->envname("AIB_SERVERS")
+      ->delimiter(',')
+      ->default_val(std::vector<std::string>{"127.0.0.1:50051"})
+      ->group("Network");
+  app.add_option("--io-threads", s.io_threads, "Threads that serve the HTTP connections")
+      ->envname("AIB_GATEWAY_IO_THREADS")
+      ->default_val(2)
+      ->check(CLI::Range(1, 64))
+      ->group("Network");
+}
+
+void DeclareLimits(CLI::App& app, Settings& s) {
+  app.add_option("--connections-max", s.connections_max, "HTTP connections at once; beyond it: 503")
+      ->envname("AIB_GATEWAY_CONNECTIONS_MAX")
+      ->default_val(20'000)
+      ->check(CLI::Range(1, 1'000'000))
+      ->group("Limits");
+  app.add_option("--body-bytes-max", s.body_bytes_max,
+                 "Bytes of a request's body, unpacked; beyond it: 413")
+      ->envname("AIB_GATEWAY_BODY_BYTES_MAX")
+      ->default_val(16 * 1024 * 1024)
+      ->check(CLI::Range(1024, 32 * 1024 * 1024))
+      ->group("Limits");
+  app.add_option("--request-timeout-ms", s.request_timeout_ms,
+                 "For a call to a server as a whole, streams too; beyond it: 504")
+      ->envname("AIB_GATEWAY_REQUEST_TIMEOUT_MS")
+      ->default_val(600'000)
+      ->check(CLI::Range(100, kDayMs))
+      ->group("Limits");
+  app.add_option("--heartbeat-interval-ms", s.heartbeat_interval_ms,
+                 "Silence in an event stream after which a comment line is sent")
+      ->envname("AIB_GATEWAY_HEARTBEAT_INTERVAL_MS")
+      ->default_val(15'000)
+      ->check(CLI::Range(250, kDayMs))
+      ->group("Limits");
+  app.add_option("--drain-timeout-ms", s.drain_timeout_ms,
+                 "After SIGTERM, how long running requests may go on")
+      ->envname("AIB_DRAIN_TIMEOUT_MS")
+      ->default_val(20'000)
+      ->check(CLI::Range(0, 3'600'000))
+      ->group("Limits");
+}
+
+void DeclareLogging(CLI::App& app, Settings& s) {
+  app.add_option("--log-level", s.log_level, "trace, debug, info, warn, error or off")
+      ->envname("AIB_LOG_LEVEL")
+      ->default_val("info")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
+      ->group("Logging");
+}
+
+// A TOML file of which one section is read, as the programs share a file. (CLI11 2.1 can be given a
+// section, but then lets keys of later ones through; and it would take the file before the
+// environment, so that what the environment has is left out here.)
+class GatewaySection final : public CLI::ConfigBase {
+ public:
+  explicit GatewaySection(const CLI::App& app) : app_(app) {}
+
+  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
+    std::vector<CLI::ConfigItem> ours;
+    for (auto& item : ConfigBase::from_config(input)) {
+      const bool is_bracket = item.name == "++" || item.name == "--";  // of a section
+      if (is_bracket || item.parents.size() != 1 || item.parents[0] != "gateway") continue;
+      if (IsInEnvironment(item.name)) continue;
+      item.parents.clear();
+      ours.push_back(std::move(item));
+    }
+    return ours;
+  }
+
+ private:
+  bool IsInEnvironment(const std::string& name) const {
+    const CLI::Option* option = app_.get_option_no_throw("--" + name);
+    return option && !option->get_envname().empty() && std::getenv(option->get_envname().c_str());
+  }
+
+  const CLI::App& app_;
+};
+
+bool IsLoopback(const std::string& host) {
+  in_addr v4{};
+  if (inet_pton(AF_INET, host.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
+  return host == "localhost" || host == "::1";
+}
+
+// What no single bound can say, all at once.
+absl::Status CheckMeaning(const Settings& s) {
+  std::vector<std::string> problems;
+  if (s.Host().empty() || s.Port() < 0 || s.Port() > 65535) {
+    problems.push_back(absl::StrCat("listen: ", s.listen, " is not host:port"));
+  } else if (!IsLoopback(s.Host()) && !s.insecure_listen) {
+    problems.push_back(absl::StrCat(
+        "listen: ", s.listen,
+        " is reachable from other machines and no key is asked for; use 127.0.0.1, or set "
+        "AIB_INSECURE_LISTEN=true where the network is yours"));
+  }
+  if (s.servers.empty()) problems.push_back("servers: at least one address is needed");
+  if (problems.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrJoin(problems, "\n"));
+}
+
+}  // namespace
+
+std::string Settings::Host() const {
+  const size_t colon = listen.rfind(':');
+  if (colon == std::string::npos) return {};
+  const std::string host = listen.substr(0, colon);
+  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  return bracketed ? host.substr(1, host.size() - 2) : host;
+}
+
+int Settings::Port() const {
+  const size_t colon = listen.rfind(':');
+  int port = -1;
+  return colon != std::string::npos && absl::SimpleAtoi(listen.substr(colon + 1), &port) ? port
+                                                                                         : -1;
+}
+
+absl::StatusOr<Invocation> Load(int argc, const char* const* argv) {
+  Invocation invocation;
+  CLI::App app("aibackend-gateway: the AI backend's REST side", "aibackend-gateway");
+  app.set_version_flag("--version", kVersion);
+  app.set_config("--config", "", "A TOML file; its [gateway] section is read")
+      ->envname("AIB_CONFIG");
+  app.config_formatter(std::make_shared<GatewaySection>(app));
+  app.allow_config_extras(CLI::config_extras_mode::error);
+  bool print_config = false;
+  app.add_flag("--print-config", print_config,
+               "Print a TOML section with every setting and its help, and leave")
+      ->configurable(false);
+  DeclareNetwork(app, invocation.settings);
+  DeclareLimits(app, invocation.settings);
+  DeclareLogging(app, invocation.settings);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& asked) {  // --help, --version
+    invocation.print =
+        asked.get_name() == "CallForVersion" ? absl::StrCat(kVersion, "\n") : app.help();
+    return invocation;
+  } catch (const CLI::ConfigError& error) {
+    // Its name for TOML is INI; what we were after is the key.
+    const std::string what = error.what();
+    return absl::InvalidArgumentError(
+        absl::StrCat("[gateway] in the configuration file: unknown or unfit key: ",
+                     what.substr(what.rfind(' ') + 1)));
+  } catch (const CLI::Error& error) {
+    return absl::InvalidArgumentError(error.what());
+  }
+  if (print_config) {
+    invocation.print = absl::StrCat("[gateway]\n", app.config_to_str(true, true));
+    return invocation;
+  }
+  if (absl::Status status = CheckMeaning(invocation.settings); !status.ok()) return status;
+  return invocation;
+}
+
+}  // namespace aibackend::gateway

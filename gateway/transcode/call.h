@@ -1,0 +1,34 @@
+// A routed HTTP request as a gRPC call: unary calls answer as JSON, server streams as server-sent
+// events or, for Accept: text/plain, as bare text.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "gateway/http/edge.h"
+#include "gateway/transcode/route_table.h"
+#include "gateway/transcode/upstream.h"
+
+namespace aibackend::gateway {
+
+struct CallOptions {
+  absl::Duration timeout = absl::Seconds(600);  // of a call as a whole
+  absl::Duration heartbeat_interval = absl::Seconds(15);
+  std::function<absl::Time()> now = absl::Now;  // when a heartbeat is due; tests have their own
+};
+
+// A slow client's stream is read no further while more than this waits for its socket, so that
+// memory is bounded and the server feels the pressure.
+inline constexpr size_t kPendingBytesMax = 64 * 1024;
+
+// Starts the call and returns; the answer, or its error, goes to `exchange` from gRPC threads. When
+// the client leaves, the call is cancelled at once. `upstream` must outlive the exchange, `route`
+// too.
+void StartCall(std::shared_ptr<Exchange> exchange, const Route& route,
+               const google::protobuf::Message& request, const std::string& request_id,
+               const CallOptions& options, Upstream& upstream);
+
+}  // namespace aibackend::gateway

@@ -1,0 +1,31 @@
+// What of an HTTP request's headers goes on to the server as gRPC metadata, and the request's id.
+#pragma once
+
+#include <grpcpp/client_context.h>
+
+#include <optional>
+#include <string>
+
+#include "absl/time/time.h"
+#include "gateway/transcode/error.h"
+#include "httplib.h"
+
+namespace aibackend::gateway {
+
+inline constexpr size_t kRequestIdBytesMax = 128;
+// gRPC servers refuse more than 8 KiB of metadata as a whole; the rest is for gRPC's own.
+inline constexpr size_t kForwardedBytesMax = 6 * 1024;
+
+// The request's x-request-id if it is printable ASCII of at most 128 bytes, else a new id: "req_"
+// and the 26 characters of a ULID (github.com/ulid/spec). Thread-safe.
+std::string RequestIdOf(const httplib::Request& request);
+std::string NewRequestId();
+
+// Adds x-request-id and, where the request has them, authorization, x-api-key, traceparent and
+// idempotency-key. Refuses a header that is given twice, is no printable ASCII, or is too long: it
+// would be ambiguous, or no gRPC metadata.
+[[nodiscard]] std::optional<ApiError> ForwardHeaders(const httplib::Request& request,
+                                                     const std::string& request_id,
+                                                     grpc::ClientContext& context);
+
+}  // namespace aibackend::gateway

@@ -1,0 +1,220 @@
+#include "server/app.h"
+
+#include <filesystem>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "grpcpp/ext/proto_server_reflection_plugin.h"
+#include "grpcpp/grpcpp.h"
+#include "grpcpp/health_check_service_interface.h"
+#include "server/base/executor.h"
+#include "server/base/timer.h"
+#include "server/chat/chat_service.h"
+#include "server/chat/extractive_model.h"
+#include "server/jobs/job_queue.h"
+#include "server/jobs/job_runner.h"
+#include "server/models/openai_model.h"
+#include "server/net/http_client.h"
+#include "server/retrieval/document_store.h"
+#include "server/rpc/service.h"
+#include "server/storage/database.h"
+#include "server/storage/folder_lock.h"
+#include "server/storage/group_writer.h"
+#include "server/tasks/analyze_usage_job.h"
+#include "server/tasks/index_documents_job.h"
+#include "server/tasks/sample_documents.h"
+#include "server/telemetry/log.h"
+#include "server/usage/ledger.h"
+
+namespace aibackend {
+namespace {
+
+using storage::FolderLock;
+using telemetry::Event;
+using telemetry::Log;
+
+// A request of the gateway's largest body, and a job's params, fit.
+constexpr int kMessageBytesMax = 32 * 1024 * 1024;
+
+net::HttpTimeouts TimeoutsOf(const config::Settings& settings) {
+  return {absl::Milliseconds(settings.upstream_connect_timeout_ms),
+          absl::Milliseconds(settings.upstream_first_token_timeout_ms),
+          absl::Milliseconds(settings.upstream_idle_timeout_ms),
+          absl::Milliseconds(settings.upstream_total_timeout_ms)};
+}
+
+// Members stand in the order they are built; each uses only those above it.
+class ServerApp final : public App {
+ public:
+  ServerApp(const config::Settings& settings, Clock& clock, FolderLock folder_lock,
+            std::unique_ptr<storage::Database> database,
+            std::unique_ptr<retrieval::DocumentStore> documents)
+      : settings_(settings),
+        clock_(clock),
+        folder_lock_(std::move(folder_lock)),
+        ids_(clock_),
+        database_(std::move(database)),
+        writer_(*database_, storage::GroupWriter::Options()),
+        ledger_(*database_, writer_, LedgerOptions(settings)),
+        documents_(std::move(documents)),
+        http_(net::HttpClient::Options()),
+        extractive_(*documents_, timer_, {settings.words_per_second}),
+        upstream_(UpstreamModel(settings)),
+        executor_(settings.worker_threads, settings.worker_queue_max),
+        chat_(Models(), *documents_, executor_, clock_,
+              {settings.retrieval_strict, settings.turns_max}),
+        job_queue_(*database_, clock_),
+        job_runner_(job_queue_, ids_, clock_, JobKinds(), RunnerOptions(settings)),
+        core_{clock_, ids_, executor_, ledger_, chat_, *documents_, job_queue_, job_runner_},
+        service_(core_),
+        admin_(core_) {}
+
+  ~ServerApp() override { Drain(); }
+
+  absl::Status Start() {
+    AIB_ASSIGN_OR_RETURN(const int64_t interrupted, ledger_.RecoverInterrupted());
+    if (interrupted > 0) Log(Event::kLedgerRecovered, {{"rows", interrupted}});
+    if (settings_.seed_empty) AIB_RETURN_IF_ERROR(SeedIfEmpty());
+    documents_->OnOutgrown(
+        [this](const std::string& collection) { RefitInBackground(collection); });
+    for (const auto& model : chat_.Models()) {
+      Log(Event::kModelRegistered, {{"model", model.id}, {"provider", model.provider}});
+    }
+    AIB_RETURN_IF_ERROR(Listen());
+    job_runner_.Start();
+    return absl::OkStatus();
+  }
+
+  void Drain() override {
+    if (!server_) return;
+    Log(Event::kServerDraining, {{"timeout_ms", settings_.drain_timeout_ms}});
+    server_->GetHealthCheckService()->SetServingStatus(false);
+    job_runner_.Stop();
+    server_->Shutdown(std::chrono::system_clock::now() +
+                      std::chrono::milliseconds(settings_.drain_timeout_ms));
+    server_->Wait();
+    server_.reset();
+    Log(Event::kServerStopped, {});
+  }
+
+ private:
+  static usage::Ledger::Options LedgerOptions(const config::Settings& settings) {
+    usage::Ledger::Options options;
+    options.log_content = settings.log_content;
+    return options;
+  }
+
+  static jobs::JobRunner::Options RunnerOptions(const config::Settings& settings) {
+    jobs::JobRunner::Options options;
+    options.threads = settings.job_threads;
+    options.worker_id = jobs::MakeWorkerId();
+    return options;
+  }
+
+  std::unique_ptr<models::LanguageModel> UpstreamModel(const config::Settings& settings) {
+    if (settings.openai_base_url.empty()) return nullptr;
+    models::OpenAiModel::Options options;
+    options.id = settings.model;
+    options.upstream_model = settings.model;
+    options.base_url = settings.openai_base_url;
+    options.api_key = settings.openai_api_key;
+    options.timeouts = TimeoutsOf(settings);
+    return std::make_unique<models::OpenAiModel>(http_, std::move(options));
+  }
+
+  std::vector<models::LanguageModel*> Models() {
+    if (upstream_) return {upstream_.get(), &extractive_};
+    return {&extractive_};
+  }
+
+  std::vector<std::unique_ptr<jobs::JobKind>> JobKinds() {
+    std::vector<std::unique_ptr<jobs::JobKind>> kinds;
+    kinds.push_back(std::make_unique<tasks::IndexDocumentsJob>(*documents_));
+    kinds.push_back(std::make_unique<tasks::AnalyzeUsageJob>(ledger_, clock_));
+    return kinds;
+  }
+
+  absl::Status SeedIfEmpty() {
+    AIB_ASSIGN_OR_RETURN(const auto page, documents_->List("", 1, ""));
+    if (!page.documents.empty()) return absl::OkStatus();
+    AIB_ASSIGN_OR_RETURN(const auto added, documents_->Add("default", tasks::SampleDocuments()));
+    Log(Event::kCorpusSeeded, {{"documents", added.size()}});
+    return absl::OkStatus();
+  }
+
+  void RefitInBackground(const std::string& collection) {
+    const auto job = job_runner_.Submit("index_documents", {{"collection", collection}});
+    Log(Event::kIndexOutgrown, {{"collection", collection},
+                                {"job_id", job.ok() ? job->id.value : job.status().ToString()}});
+  }
+
+  absl::Status Listen() {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    grpc::ServerBuilder builder;
+    std::vector<int> ports(settings_.listen.size(), 0);
+    for (size_t i = 0; i < settings_.listen.size(); ++i) {
+      builder.AddListeningPort(settings_.listen[i], grpc::InsecureServerCredentials(), &ports[i]);
+    }
+    builder.SetMaxReceiveMessageSize(kMessageBytesMax);
+    builder.SetMaxSendMessageSize(kMessageBytesMax);
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT,
+                               0);  // a second server on the port is a mistake, not a share
+    builder.RegisterService(&service_);
+    builder.RegisterService(&admin_);
+    server_ = builder.BuildAndStart();
+    for (size_t i = 0; i < ports.size(); ++i) {
+      if (!server_ || ports[i] == 0) {
+        server_.reset();
+        return absl::UnavailableError(absl::StrCat("cannot listen on ", settings_.listen[i]));
+      }
+    }
+    Log(Event::kServerStarted,
+        {{"listen", absl::StrJoin(settings_.listen, ",")}, {"data_dir", settings_.data_dir}});
+    return absl::OkStatus();
+  }
+
+  const config::Settings settings_;
+  Clock& clock_;
+  FolderLock folder_lock_;
+  UlidSource ids_;
+  std::unique_ptr<storage::Database> database_;
+  storage::GroupWriter writer_;
+  usage::Ledger ledger_;
+  std::unique_ptr<retrieval::DocumentStore> documents_;
+  Timer timer_;
+  net::HttpClient http_;
+  chat::ExtractiveModel extractive_;
+  std::unique_ptr<models::LanguageModel> upstream_;  // none without AIB_OPENAI_BASE_URL
+  Executor executor_;
+  chat::ChatService chat_;
+  jobs::JobQueue job_queue_;
+  jobs::JobRunner job_runner_;
+  rpc::Core core_;
+  rpc::AiBackendService service_;
+  rpc::AiBackendAdminService admin_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<App>> App::Build(const config::Settings& settings, Clock& clock) {
+  std::error_code error;
+  std::filesystem::create_directories(settings.data_dir, error);
+  if (error)
+    return absl::UnavailableError(
+        absl::StrCat("cannot make ", settings.data_dir, ": ", error.message()));
+
+  AIB_ASSIGN_OR_RETURN(auto folder_lock, FolderLock::Take(settings.data_dir));
+  AIB_ASSIGN_OR_RETURN(auto database, storage::OpenSqlite(settings.DatabasePath()));
+  AIB_ASSIGN_OR_RETURN(auto documents, retrieval::DocumentStore::Open(*database, clock));
+  auto app = std::make_unique<ServerApp>(settings, clock, std::move(folder_lock),
+                                         std::move(database), std::move(documents));
+  AIB_RETURN_IF_ERROR(app->Start());
+  return std::unique_ptr<App>(std::move(app));
+}
+
+}  // namespace aibackend

@@ -1,0 +1,198 @@
+#include "server/chat/chat_service.h"
+
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/synchronization/mutex.h"
+#include "server/base/status.h"
+#include "server/chat/citation_check.h"
+#include "server/chat/turn_rules.h"
+#include "server/telemetry/log.h"
+
+namespace aibackend::chat {
+namespace {
+
+models::Grounding Ground(const retrieval::Retriever& retriever, const TurnRequest& request,
+                         bool strict) {
+  retrieval::RetrieveQuery query;
+  query.text = request.messages.back().content;
+  query.top_k = request.retrieval.top_k;
+  query.collection = request.retrieval.collection;
+  retrieval::RetrieveResult found = retriever.Retrieve(query);
+
+  models::Grounding grounding;
+  grounding.confidence = found.confidence;
+  grounding.strict = strict;
+  grounding.collection = query.collection;
+  for (auto& match : found.matches) {
+    grounding.passages.push_back({std::move(match.document_id), std::move(match.chunk_id),
+                                  std::move(match.title), std::move(match.source),
+                                  std::move(match.text), match.start, match.score});
+  }
+  return grounding;
+}
+
+}  // namespace
+
+// One turn's life. Steps run in order: Ground on the executor, then the model's callbacks; Cancel
+// may come between any two.
+class ChatService::RunningTurn final : public Turn,
+                                       public models::GenerateSink,
+                                       public std::enable_shared_from_this<RunningTurn> {
+ public:
+  RunningTurn(ChatService& service, models::LanguageModel& model, TurnRequest request,
+              std::shared_ptr<TurnSink> sink)
+      : service_(service),
+        model_(model),
+        request_(std::move(request)),
+        sink_(std::move(sink)),
+        started_at_(service.clock_.Now()) {
+    result_.model = model_.info().id;
+  }
+
+  // On the executor.
+  void Run() {
+    models::GenerateRequest generate;
+    generate.request_id = request_.request_id;
+    generate.model = result_.model;
+    generate.temperature = request_.temperature;
+    generate.max_tokens = request_.max_tokens;
+    generate.user = request_.user;
+    generate.stream = request_.stream;
+    if (request_.retrieval.enabled) {
+      const bool strict = request_.retrieval.strict.value_or(service_.options_.strict_default);
+      grounding_ = Ground(service_.retriever_, request_, strict);
+      result_.confidence = grounding_->confidence;
+      generate.grounding = grounding_;
+    }
+    generate.messages = std::move(request_.messages);
+
+    const bool no_evidence =
+        grounding_ && grounding_->strict && grounding_->confidence < models::kConfidenceMin;
+    bool cancelled = false;
+    {
+      absl::MutexLock lock(&mutex_);
+      cancelled = cancelled_;
+      if (!cancelled && !no_evidence) generation_ = model_.Generate(generate, shared_from_this());
+    }
+    if (cancelled) {
+      result_.status = MakeError(Reason::CANCELLED, "the client left");
+      Finish();
+    } else if (no_evidence) {
+      FinishNoContext();
+    }
+  }
+
+  void Cancel() override {
+    std::shared_ptr<models::Generation> generation;
+    {
+      absl::MutexLock lock(&mutex_);
+      cancelled_ = true;
+      generation = generation_;
+    }
+    if (generation) generation->Cancel();
+  }
+
+  void OnDelta(absl::string_view text) override {
+    if (result_.text.empty()) result_.time_to_first_token = service_.clock_.Now() - started_at_;
+    result_.text.append(text.data(), text.size());
+    sink_->OnDelta(text);
+  }
+
+  void OnDone(models::GenerateResult generated) override {
+    result_.status = std::move(generated.status);
+    result_.finish_reason = std::move(generated.finish_reason);
+    result_.outcome = generated.outcome;
+    result_.usage = generated.usage;
+    result_.citations = std::move(generated.citations);
+    const int dropped =
+        DropUnverifiedCitations(grounding_.value_or(models::Grounding()), result_.citations);
+    if (dropped > 0) {
+      telemetry::Log(
+          telemetry::Event::kCitationDropped,
+          {{"request_id", request_.request_id}, {"model", result_.model}, {"dropped", dropped}});
+    }
+    Finish();
+  }
+
+ private:
+  void FinishNoContext() {
+    result_.outcome = models::Outcome::kNoContext;
+    result_.finish_reason = "stop";
+    OnDelta(models::kNoContextAnswer);
+    Finish();
+  }
+
+  void Finish() {
+    result_.elapsed = service_.clock_.Now() - started_at_;
+    {
+      absl::MutexLock lock(&mutex_);
+      generation_ = nullptr;
+    }
+    service_.turns_.fetch_sub(1, std::memory_order_relaxed);
+    std::exchange(sink_, nullptr)->OnDone(std::move(result_));
+  }
+
+  ChatService& service_;
+  models::LanguageModel& model_;
+  TurnRequest request_;
+  std::shared_ptr<TurnSink> sink_;
+  const absl::Time started_at_;
+  absl::optional<models::Grounding> grounding_;
+  TurnResult result_;
+
+  absl::Mutex mutex_;
+  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<models::Generation> generation_ ABSL_GUARDED_BY(mutex_);
+};
+
+ChatService::ChatService(std::vector<models::LanguageModel*> models,
+                         const retrieval::Retriever& retriever, Executor& executor, Clock& clock,
+                         Options options)
+    : models_(std::move(models)),
+      retriever_(retriever),
+      executor_(executor),
+      clock_(clock),
+      options_(options) {}
+
+absl::StatusOr<std::shared_ptr<Turn>> ChatService::Start(TurnRequest request,
+                                                         std::shared_ptr<TurnSink> sink) {
+  AIB_RETURN_IF_ERROR(CheckTurn(request));
+  AIB_ASSIGN_OR_RETURN(models::LanguageModel* const model, FindModel(request.model));
+  const auto overloaded = [] {
+    return WithRetryAfter(MakeError(Reason::OVERLOADED, "too many chats are under way"),
+                          absl::Seconds(1));
+  };
+  if (turns_.fetch_add(1, std::memory_order_relaxed) >= options_.turns_max) {
+    turns_.fetch_sub(1, std::memory_order_relaxed);
+    return overloaded();
+  }
+  auto turn = std::make_shared<RunningTurn>(*this, *model, std::move(request), std::move(sink));
+  if (!executor_.TrySubmit([turn] { turn->Run(); })) {
+    turns_.fetch_sub(1, std::memory_order_relaxed);
+    return overloaded();
+  }
+  return std::shared_ptr<Turn>(std::move(turn));
+}
+
+absl::StatusOr<models::LanguageModel*> ChatService::FindModel(const std::string& id) const {
+  if (id.empty()) return models_.front();
+  std::vector<std::string> known;
+  for (auto* model : models_) {
+    known.push_back(model->info().id);
+    if (known.back() == id) return model;
+  }
+  return MakeError(
+      Reason::MODEL_NOT_FOUND,
+      absl::StrCat("no model is named '", id, "'; known: ", absl::StrJoin(known, ", ")), "model");
+}
+
+std::vector<models::ModelInfo> ChatService::Models() const {
+  std::vector<models::ModelInfo> infos;
+  for (auto* model : models_) infos.push_back(model->info());
+  return infos;
+}
+
+}  // namespace aibackend::chat

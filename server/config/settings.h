@@ -1,0 +1,58 @@
+// Every setting of the server, declared once (settings.cc): flag, environment variable, help,
+// default and bounds.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace aibackend::config {
+
+struct Settings {
+  std::vector<std::string> listen;
+  bool insecure_listen = false;
+  std::string data_dir;
+  bool seed_empty = false;
+  int drain_timeout_ms = 0;
+
+  std::string log_level;
+  bool log_content = false;
+
+  std::string model;
+  std::string openai_base_url;
+  std::string openai_api_key;  // secret: never printed
+  int upstream_connect_timeout_ms = 0;
+  int upstream_first_token_timeout_ms = 0;
+  int upstream_idle_timeout_ms = 0;
+  int upstream_total_timeout_ms = 0;
+  double words_per_second = 0;
+  bool retrieval_strict = false;
+
+  int worker_threads = 0;
+  int worker_queue_max = 0;
+  int turns_max = 0;
+  int job_threads = 0;
+
+  // Where the database file is.
+  std::string DatabasePath() const;
+};
+
+// What the command line asked for.
+struct Invocation {
+  Settings settings;
+  // Set when there is only something to print (--help, --version, --print-config); the program then
+  // ends with `exit_code`.
+  std::string print;
+  int exit_code = 0;
+};
+
+// Flag > environment (AIB_…) > [server] section of the TOML file --config > default. An unknown key
+// or a value out of bounds is an error that names it; every such problem of the settings' meaning
+// is reported at once.
+absl::StatusOr<Invocation> Load(int argc, const char* const* argv);
+
+// True for an address that only this machine can reach: unix:…, localhost, 127.x.x.x, [::1].
+bool IsLoopback(const std::string& address);
+
+}  // namespace aibackend::config

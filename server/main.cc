@@ -1,0 +1,53 @@
+#include <csignal>
+#include <cstdio>
+
+#include "server/app.h"
+#include "server/config/settings.h"
+#include "server/telemetry/log.h"
+
+namespace {
+
+constexpr int kExitBadConfiguration = 2;
+constexpr int kExitCannotStart = 1;
+
+// SIGTERM and SIGINT are taken by sigwait, on the main thread alone; every thread started later
+// inherits the mask.
+sigset_t BlockStopSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  return signals;
+}
+
+int Fail(int code, const absl::Status& status) {
+  std::fprintf(stderr, "aibackend-server: %s\n", std::string(status.message()).c_str());
+  return code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const sigset_t stop_signals = BlockStopSignals();
+
+  const auto invocation = aibackend::config::Load(argc, argv);
+  if (!invocation.ok()) return Fail(kExitBadConfiguration, invocation.status());
+  if (!invocation->print.empty()) {
+    std::fputs(invocation->print.c_str(), stdout);
+    return invocation->exit_code;
+  }
+  if (const auto log = aibackend::telemetry::StartLog(invocation->settings.log_level); !log.ok()) {
+    return Fail(kExitBadConfiguration, log);
+  }
+
+  aibackend::SystemClock clock;
+  const auto app = aibackend::App::Build(invocation->settings, clock);
+  if (!app.ok()) return Fail(kExitCannotStart, app.status());
+
+  int signal = 0;
+  sigwait(&stop_signals, &signal);
+  (*app)->Drain();
+  return 0;
+}

@@ -1,0 +1,34 @@
+// The failures of an OpenAI-shaped upstream, as our reasons and in words that may leave the server.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "server/models/openai_wire.h"
+
+namespace aibackend::models {
+
+// Who is asked. Messages name `origin`; `api_key` is here so that it can be kept out of them.
+struct Upstream {
+  std::string origin;  // scheme://host:port
+  std::string api_key;
+};
+
+using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
+
+// How an answer with an HTTP status other than 200 reads. `body` may be anything. Retry-After goes
+// along where the upstream named one: seconds, or a date measured against its own Date header.
+absl::Status StatusOfHttpError(const Upstream& upstream, int http_status,
+                               const HttpHeaders& headers, absl::string_view body);
+
+// How an error object inside an answer that had begun as a 200 reads.
+absl::Status StatusOfErrorObject(const Upstream& upstream, const OpenAiError& error);
+
+// Text from outside on one line: control characters and malformed UTF-8 go, the API key is
+// starred out, and it ends after `bytes_max` bytes.
+std::string Sanitised(const Upstream& upstream, absl::string_view text, size_t bytes_max);
+
+}  // namespace aibackend::models

@@ -1,0 +1,165 @@
+#include "server/retrieval/collection_index.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "server/retrieval/linear_algebra.h"
+
+namespace aibackend::retrieval {
+namespace {
+
+constexpr float kNeighbourTermWeight = 0.6F;
+
+}  // namespace
+
+// A chunk ready to be put in, so that the lock is held for the putting in alone.
+struct CollectionIndex::PreparedChunk {
+  DocumentPtr document;
+  size_t ordinal = 0;
+  ChunkTerms terms;
+  std::vector<float> vector;  // empty where no space is fitted
+};
+
+std::vector<CollectionIndex::PreparedChunk> CollectionIndex::Prepare(
+    const DocumentPtr& document) const {
+  std::shared_ptr<const FittedSpace> space;
+  {
+    absl::ReaderMutexLock lock(&mutex_);
+    if (fitted_ != nullptr) space = fitted_->space;
+  }
+  std::vector<PreparedChunk> prepared;
+  for (size_t i = 0; i < document->chunks.size(); ++i) {
+    PreparedChunk chunk{document, i, AnalyzeChunk(document->title, document->ChunkText(i)), {}};
+    if (space != nullptr) {
+      chunk.vector.resize(space->dimensions());
+      space->Embed(chunk.terms.text.words, chunk.vector.data());
+    }
+    prepared.push_back(std::move(chunk));
+  }
+  return prepared;
+}
+
+void CollectionIndex::Apply(const std::vector<Change>& changes) {
+  UseOneMathThread();
+  std::vector<int64_t> removed;
+  std::vector<PreparedChunk> added;
+  for (const Change& change : changes) {
+    if (change.removed_seq != 0) removed.push_back(change.removed_seq);
+    if (change.added != nullptr) {
+      std::vector<PreparedChunk> prepared = Prepare(change.added);
+      std::move(prepared.begin(), prepared.end(), std::back_inserter(added));
+    }
+    if (added.size() + removed.size() >= kStepChunks) {
+      ApplyStep(removed, std::move(added));
+      removed.clear();
+      added.clear();
+    }
+  }
+  ApplyStep(removed, std::move(added));
+}
+
+void CollectionIndex::ApplyStep(const std::vector<int64_t>& removed,
+                                std::vector<PreparedChunk> added) {
+  size_t next = 0;
+  for (bool is_first = true; is_first || next < added.size(); is_first = false) {
+    absl::MutexLock lock(&mutex_);
+    if (is_first) {
+      for (const int64_t seq : removed) RemoveDocument(seq);
+    }
+    const size_t end = std::min(added.size(), next + 2 * kStepChunks);
+    for (; next < end; ++next) AddChunk(std::move(added[next]));
+  }
+}
+
+void CollectionIndex::AddChunk(PreparedChunk chunk) {
+  const auto slot = static_cast<Slot>(chunks_.size());
+  SlotRange& range = slots_of_.try_emplace(chunk.document->seq, SlotRange{slot, 0}).first->second;
+  ++range.count;
+  lexical_.Add(slot, chunk.terms);
+  if (fitted_ != nullptr) {
+    fitted_->vectors.Add(chunk.vector.data());
+    fitted_->expanded.Add(slot, chunk.terms.words_weighted);
+  }
+  chunks_.push_back({std::move(chunk.document), chunk.ordinal, std::move(chunk.terms.text.words)});
+}
+
+void CollectionIndex::RemoveDocument(int64_t seq) {
+  const auto found = slots_of_.find(seq);
+  if (found == slots_of_.end()) return;
+  const SlotRange range = found->second;
+  slots_of_.erase(found);
+  for (Slot slot = range.first; slot < range.first + range.count; ++slot) {
+    Chunk& chunk = chunks_[slot];
+    // The analysis repeats, so what goes is exactly what came.
+    lexical_.Remove(slot,
+                    AnalyzeChunk(chunk.document->title, chunk.document->ChunkText(chunk.ordinal)));
+    chunk = Chunk();
+    removed_.push_back(slot);
+  }
+}
+
+bool CollectionIndex::Fit(int generation) {
+  UseOneMathThread();
+  absl::MutexLock lock(&mutex_);
+  if (chunks_.size() - removed_.size() < kFitChunksMin) return false;
+  std::vector<const Bag*> texts;
+  for (const Chunk& chunk : chunks_) texts.push_back(&chunk.words);
+
+  auto fitted = std::make_unique<Fitted>(FittedSpace::Fit(texts));
+  if (fitted->space->dimensions() == 0) return false;
+  std::vector<float> vector(fitted->space->dimensions());
+  for (const Bag* text : texts) {
+    fitted->space->Embed(*text, vector.data());
+    fitted->vectors.Add(vector.data());
+  }
+  fitted->graph = FindNeighbours(texts, fitted->vectors);
+  fitted->chunks = texts.size();
+  fitted->generation = generation;
+  FitExpanded(*fitted);
+  fitted_ = std::move(fitted);
+  return true;
+}
+
+void CollectionIndex::FitExpanded(Fitted& fitted) {
+  std::vector<Bag> weighted;
+  for (const Chunk& chunk : chunks_) {
+    weighted.push_back(chunk.document == nullptr
+                           ? Bag()
+                           : AddBags(chunk.words, AnalyzeText(chunk.document->title).words));
+  }
+  for (Slot slot = 0; slot < chunks_.size(); ++slot) {
+    Bag bag = weighted[slot];
+    for (const Neighbour& neighbour : fitted.graph[slot]) {
+      if (neighbour.weight == 0) continue;
+      bag = AddBags(bag, weighted[neighbour.text], kNeighbourTermWeight * neighbour.weight);
+    }
+    fitted.expanded.Add(slot, bag);
+  }
+}
+
+size_t CollectionIndex::chunks() const {
+  absl::ReaderMutexLock lock(&mutex_);
+  return chunks_.size() - removed_.size();
+}
+
+size_t CollectionIndex::documents() const {
+  absl::ReaderMutexLock lock(&mutex_);
+  return slots_of_.size();
+}
+
+size_t CollectionIndex::fitted_chunks() const {
+  absl::ReaderMutexLock lock(&mutex_);
+  return fitted_ == nullptr ? 0 : fitted_->chunks;
+}
+
+int CollectionIndex::generation() const {
+  absl::ReaderMutexLock lock(&mutex_);
+  return fitted_ == nullptr ? 0 : fitted_->generation;
+}
+
+size_t CollectionIndex::slots() const {
+  absl::ReaderMutexLock lock(&mutex_);
+  return chunks_.size();
+}
+
+}  // namespace aibackend::retrieval

@@ -1,0 +1,120 @@
+// The index of one collection, of one generation: the lexical legs, and what is fitted on the
+// chunks (an embedding, the neighbours).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "server/retrieval/document.h"
+#include "server/retrieval/fitted_space.h"
+#include "server/retrieval/lexical_index.h"
+#include "server/retrieval/neighbours.h"
+#include "server/retrieval/retriever.h"
+#include "server/retrieval/vector_index.h"
+
+namespace aibackend::retrieval {
+
+// What replaces what: either side may be absent.
+struct Change {
+  int64_t removed_seq = 0;  // 0: none
+  DocumentPtr added;
+};
+
+struct Hit {
+  DocumentPtr document;
+  size_t ordinal = 0;  // of the chunk
+  double score = 0;    // 0 to 1
+};
+
+struct SearchResult {
+  std::vector<Hit> hits;  // best first; ties in the order of adding
+  Mode mode = Mode::kLexical;
+  int generation = 0;
+  double confidence = 0;
+};
+
+// Thread-safe: searches run side by side, and between the short steps of Apply(). One thread at a
+// time may call Apply(). A new generation is a new CollectionIndex: this one never loses what it
+// serves with.
+class CollectionIndex {
+ public:
+  // Adds, removes and replaces documents. When it returns, all is in effect; a document of not more
+  // than kStepChunks chunks changes at once. Texts that come after the fit are embedded in the
+  // fitted space; they have no neighbours.
+  void Apply(const std::vector<Change>& changes);
+
+  // Fits the embedding and the neighbours on what was added, as generation `generation`. Called at
+  // most once, and before the index is shared with other threads: it takes seconds. Does nothing
+  // for fewer than kFitChunksMin chunks. Returns whether it did.
+  bool Fit(int generation);
+
+  SearchResult Search(absl::string_view query, size_t top_k, Mode mode) const;
+  std::vector<Retriever::WeightedTerm> Analyze(absl::string_view text) const;
+
+  size_t chunks() const;
+  size_t documents() const;
+  // What was fitted on; 0 where nothing was.
+  size_t fitted_chunks() const;
+  int generation() const;
+  // Chunks that were ever added: those removed take room until the next generation.
+  size_t slots() const;
+
+  // How many chunks are added in one step, during which searches wait.
+  static constexpr size_t kStepChunks = 64;
+
+ private:
+  struct Chunk {
+    DocumentPtr document;  // null: removed
+    size_t ordinal = 0;
+    Bag words;  // what the embedding is fitted on
+  };
+  struct SlotRange {
+    Slot first = 0;
+    size_t count = 0;
+  };
+  struct PreparedChunk;
+  struct Legs;
+
+  // What fitting makes. Grows with later chunks.
+  struct Fitted {
+    std::shared_ptr<const FittedSpace> space;
+    VectorIndex vectors;
+    NeighbourGraph graph;
+    TermField expanded;  // BM25 over a chunk's terms and its neighbours'
+    size_t chunks = 0;
+    int generation = 0;
+    explicit Fitted(std::shared_ptr<const FittedSpace> s)
+        : space(std::move(s)), vectors(space->dimensions()) {}
+  };
+
+  std::vector<PreparedChunk> Prepare(const DocumentPtr& document) const;
+  void ApplyStep(const std::vector<int64_t>& removed, std::vector<PreparedChunk> added);
+  void AddChunk(PreparedChunk chunk) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void RemoveDocument(int64_t seq) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void FitExpanded(Fitted& fitted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  void ScoreLegs(const TextBags& query, Mode mode, Legs& legs) const
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  void ScoreDense(const Bag& query, bool with_feedback, Legs& legs) const
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  std::vector<std::pair<Slot, float>> Rank(const Legs& legs, size_t top_k) const
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  float ScoreWithNeighbours(Slot slot, const Legs& legs) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+
+  mutable absl::Mutex mutex_;
+  LexicalIndex lexical_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Chunk> chunks_ ABSL_GUARDED_BY(mutex_);  // by slot
+  std::vector<Slot> removed_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<int64_t, SlotRange> slots_of_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<Fitted> fitted_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace aibackend::retrieval

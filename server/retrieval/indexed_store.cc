@@ -1,0 +1,245 @@
+#include "server/retrieval/indexed_store.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "server/base/status.h"
+#include "server/base/text.h"
+#include "server/retrieval/document_tables.h"
+#include "server/retrieval/document_validation.h"
+
+namespace aibackend::retrieval {
+namespace {
+
+constexpr size_t kInlineFitChunksMax = 2000;  // about a second; a greater first fit is a job's
+constexpr double kOutgrownFactor = 1.5;
+constexpr size_t kQueryBytesMax = 32 << 10;  // a question has far less; more is not read
+
+std::shared_ptr<Document> ToDocument(StoredDocument&& stored, absl::Time now) {
+  auto document = std::make_shared<Document>();
+  document->content_hash = ContentHash(stored);
+  document->id = stored.id.empty() ? ContentId(stored) : std::move(stored.id);
+  document->title = std::move(stored.title);
+  document->text = std::move(stored.text);
+  document->source = std::move(stored.source);
+  document->metadata = std::move(stored.metadata);
+  document->created_at = now;
+  document->chunks = CutIntoChunks(document->text);
+  return document;
+}
+
+Match ToMatch(const Hit& hit) {
+  const Document& document = *hit.document;
+  const Span& span = document.chunks[hit.ordinal];
+  return {document.id,       absl::StrCat(document.id, "#", hit.ordinal),
+          document.title,    document.source,
+          document.metadata, std::string(document.ChunkText(hit.ordinal)),
+          span.start,        span.end,
+          hit.score};
+}
+
+}  // namespace
+
+// --- Searching
+
+std::shared_ptr<const CollectionIndex> IndexedStore::FindIndex(
+    const std::string& collection) const {
+  absl::ReaderMutexLock lock(&mutex_);
+  const auto found = indexes_.find(collection);
+  return found == indexes_.end() ? nullptr : found->second;
+}
+
+RetrieveResult IndexedStore::Retrieve(const RetrieveQuery& query) const {
+  RetrieveResult result;
+  result.mode = Mode::kLexical;
+  const auto index = FindIndex(query.collection);
+  if (index == nullptr || query.top_k <= 0) return result;
+  const SearchResult found = index->Search(Utf8Prefix(query.text, kQueryBytesMax),
+                                           static_cast<size_t>(query.top_k), query.mode);
+  result.mode = found.mode;
+  result.generation = found.generation;
+  result.confidence = found.confidence;
+  for (const Hit& hit : found.hits) result.matches.push_back(ToMatch(hit));
+  return result;
+}
+
+std::vector<Retriever::WeightedTerm> IndexedStore::Analyze(absl::string_view text,
+                                                           const std::string& collection) const {
+  const auto index = FindIndex(collection);
+  return index != nullptr ? index->Analyze(text) : CollectionIndex().Analyze(text);
+}
+
+// --- Changing
+
+void IndexedStore::Publish(const std::string& collection, std::shared_ptr<CollectionIndex> index) {
+  Collection& state = collections_[collection];
+  if (state.index != index) state.has_reported_outgrown = false;
+  state.index = index;
+  absl::MutexLock lock(&mutex_);
+  indexes_[collection] = std::move(index);
+}
+
+absl::StatusOr<std::vector<AddedDocument>> IndexedStore::Add(
+    const std::string& collection, std::vector<StoredDocument> documents) {
+  AIB_RETURN_IF_ERROR(ValidateCollection(collection));
+  for (size_t i = 0; i < documents.size(); ++i) {
+    AIB_RETURN_IF_ERROR(ValidateDocument(documents[i], absl::StrCat("documents[", i, "]")));
+  }
+  const absl::Time now = clock_.Now();
+  std::vector<std::shared_ptr<Document>> cut;
+  for (StoredDocument& document : documents) cut.push_back(ToDocument(std::move(document), now));
+
+  std::vector<AddedDocument> added;
+  {
+    absl::MutexLock lock(&writer_);
+    std::map<std::string, Plan> plan;
+    added = MakePlan(collections_[collection], std::move(cut), plan);
+    const auto store = [&](storage::Session& session) -> absl::Status {
+      for (auto& [id, change] : plan) {
+        if (change.after == nullptr) continue;
+        if (change.before != nullptr) {
+          AIB_RETURN_IF_ERROR(DeleteDocument(session, change.before->seq));
+        }
+        AIB_ASSIGN_OR_RETURN(change.after->seq, InsertDocument(session, collection, *change.after));
+      }
+      return absl::OkStatus();
+    };
+    AIB_RETURN_IF_ERROR(database_.Write(store));
+    ApplyPlan(collection, std::move(plan));
+  }
+  ReportIfOutgrown(collection);
+  return added;
+}
+
+// What the documents come to, one after the other: of an id that is given twice the last stays.
+std::vector<AddedDocument> IndexedStore::MakePlan(const Collection& state,
+                                                  std::vector<std::shared_ptr<Document>> documents,
+                                                  std::map<std::string, Plan>& plan) const {
+  std::vector<AddedDocument> added;
+  for (std::shared_ptr<Document>& document : documents) {
+    const auto stored = state.documents.find(document->id);
+    Plan& change = plan[document->id];
+    if (stored != state.documents.end()) change.before = stored->second;
+    const Document* current = change.after != nullptr ? change.after.get() : change.before.get();
+    AddStatus status = AddStatus::kAdded;
+    if (current != nullptr) {
+      status = current->content_hash == document->content_hash ? AddStatus::kUnchanged
+                                                               : AddStatus::kUpdated;
+    }
+    added.push_back({document->id, static_cast<int>(document->chunks.size()), status});
+    if (status == AddStatus::kUnchanged) {
+      added.back().chunks = static_cast<int>(current->chunks.size());
+      continue;
+    }
+    // Given back its first content within the call: nothing is left to change.
+    const bool is_as_before =
+        change.before != nullptr && change.before->content_hash == document->content_hash;
+    change.after = is_as_before ? nullptr : std::move(document);
+  }
+  return added;
+}
+
+void IndexedStore::ApplyPlan(const std::string& name, std::map<std::string, Plan> plan) {
+  Collection& state = collections_[name];
+  std::vector<Change> changes;
+  for (auto& [id, change] : plan) {
+    if (change.after == nullptr) continue;
+    state.documents[id] = change.after;
+    changes.push_back({change.before == nullptr ? 0 : change.before->seq, change.after});
+  }
+  std::sort(changes.begin(), changes.end(),
+            [](const Change& a, const Change& b) { return a.added->seq < b.added->seq; });
+  size_t chunks = 0;
+  for (const auto& [id, document] : state.documents) chunks += document->chunks.size();
+  if (FitsInline(state, chunks)) {
+    FitAll(name, state.generation + 1);
+    return;
+  }
+  state.index->Apply(changes);
+  Publish(name, state.index);
+}
+
+// True for a first fit that is small, and where removed chunks have piled up because nobody rebuilt
+// the collection.
+bool IndexedStore::FitsInline(const Collection& state, size_t chunks) const {
+  const bool is_first =
+      state.index->fitted_chunks() == 0 && chunks >= kFitChunksMin && chunks <= kInlineFitChunksMax;
+  const bool is_littered = state.index->slots() > 4 * std::max(chunks, kInlineFitChunksMax);
+  return is_first || is_littered;
+}
+
+absl::Status IndexedStore::Delete(const std::string& collection, const std::string& id) {
+  absl::MutexLock lock(&writer_);
+  const auto state = collections_.find(collection);
+  if (state == collections_.end() || !state->second.documents.contains(id)) {
+    return MakeError(Reason::DOCUMENT_NOT_FOUND, "there is no such document", "id");
+  }
+  const DocumentPtr document = state->second.documents.at(id);
+  AIB_RETURN_IF_ERROR(database_.Write(
+      [&](storage::Session& session) { return DeleteDocument(session, document->seq); }));
+  state->second.documents.erase(id);
+  state->second.index->Apply({{document->seq, nullptr}});
+  return absl::OkStatus();
+}
+
+void IndexedStore::OnOutgrown(std::function<void(const std::string& collection)> callback) {
+  absl::MutexLock lock(&writer_);
+  on_outgrown_ = std::move(callback);
+}
+
+void IndexedStore::ReportIfOutgrown(const std::string& name) {
+  std::function<void(const std::string&)> callback;
+  {
+    absl::MutexLock lock(&writer_);
+    Collection& state = collections_[name];
+    const auto fitted = static_cast<double>(state.index->fitted_chunks());
+    const bool is_outgrown = state.index->chunks() >= kFitChunksMin &&
+                             static_cast<double>(state.index->slots()) >= kOutgrownFactor * fitted;
+    if (!is_outgrown || state.has_reported_outgrown || !on_outgrown_) return;
+    state.has_reported_outgrown = true;
+    callback = on_outgrown_;
+  }
+  callback(name);
+}
+
+// --- Reading
+
+absl::StatusOr<StoredDocument> IndexedStore::Get(const std::string& collection,
+                                                 const std::string& id) {
+  StoredDocument document;
+  AIB_RETURN_IF_ERROR(database_.Read([&](storage::Session& session) -> absl::Status {
+    AIB_ASSIGN_OR_RETURN(document, ReadDocument(session, collection, id));
+    return absl::OkStatus();
+  }));
+  return document;
+}
+
+absl::StatusOr<DocumentPage> IndexedStore::List(const std::string& collection, int page_size,
+                                                const std::string& page_token) {
+  int64_t before = std::numeric_limits<int64_t>::max();
+  if (!page_token.empty() && (!absl::SimpleAtoi(page_token, &before) || before <= 0)) {
+    return MakeError(Reason::PAGE_TOKEN_INVALID, "must be a next_page_token of this list",
+                     "page_token");
+  }
+  DocumentPage page;
+  const auto size = static_cast<size_t>(std::max(page_size, 1));
+  AIB_RETURN_IF_ERROR(database_.Read([&](storage::Session& session) {
+    page = DocumentPage();
+    int64_t last = 0;
+    return ListDocuments(session, collection, before, static_cast<int64_t>(size) + 1,
+                         [&](int64_t seq, StoredDocument document) {
+                           if (page.documents.size() == size) {
+                             page.next_page_token = absl::StrCat(last);
+                             return;
+                           }
+                           last = seq;
+                           page.documents.push_back(std::move(document));
+                         });
+  }));
+  return page;
+}
+
+}  // namespace aibackend::retrieval

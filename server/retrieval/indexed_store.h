@@ -1,0 +1,100 @@
+// DocumentStore over the database's tables and an in-memory index for each collection.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
+#include "server/retrieval/collection_index.h"
+#include "server/retrieval/document_store.h"
+
+namespace aibackend::retrieval {
+
+// A collection as writers see it.
+struct Collection {
+  std::shared_ptr<CollectionIndex> index = std::make_shared<CollectionIndex>();
+  absl::flat_hash_map<std::string, DocumentPtr> documents;  // by id
+  int generation = 0;                                       // the last one; 0: never fitted
+  bool has_reported_outgrown = false;
+};
+
+// What an Add does to one id.
+struct Plan {
+  DocumentPtr before;               // null: new
+  std::shared_ptr<Document> after;  // null: stays as it is
+};
+
+// A generation that is made beside the one that serves.
+struct Rebuilt {
+  std::shared_ptr<CollectionIndex> index = std::make_shared<CollectionIndex>();
+  absl::flat_hash_map<int64_t, DocumentPtr> documents;  // by seq
+  int64_t last_seq = 0;                                 // read so far
+};
+
+// Every change goes to the database first, then to the index of the collection; every index is made
+// again from the database at the start.
+class IndexedStore final : public DocumentStore {
+ public:
+  using Progress =
+      absl::FunctionRef<absl::Status(int64_t done, int64_t total, absl::string_view what)>;
+
+  IndexedStore(storage::Database& database, Clock& clock) : database_(database), clock_(clock) {}
+
+  absl::Status Load();
+
+  RetrieveResult Retrieve(const RetrieveQuery& query) const override;
+  std::vector<WeightedTerm> Analyze(absl::string_view text,
+                                    const std::string& collection) const override;
+  absl::StatusOr<std::vector<AddedDocument>> Add(const std::string& collection,
+                                                 std::vector<StoredDocument> documents) override;
+  absl::StatusOr<StoredDocument> Get(const std::string& collection, const std::string& id) override;
+  absl::Status Delete(const std::string& collection, const std::string& id) override;
+  absl::StatusOr<DocumentPage> List(const std::string& collection, int page_size,
+                                    const std::string& page_token) override;
+  absl::StatusOr<RebuildResult> Rebuild(const std::string& collection, Progress progress) override;
+  void OnOutgrown(std::function<void(const std::string& collection)> callback) override;
+
+ private:
+  std::shared_ptr<const CollectionIndex> FindIndex(const std::string& collection) const;
+  void Publish(const std::string& collection, std::shared_ptr<CollectionIndex> index)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
+
+  std::vector<AddedDocument> MakePlan(const Collection& state,
+                                      std::vector<std::shared_ptr<Document>> documents,
+                                      std::map<std::string, Plan>& plan) const;
+  void ApplyPlan(const std::string& name, std::map<std::string, Plan> plan)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
+  bool FitsInline(const Collection& state, size_t chunks) const;
+  void FitAll(const std::string& name, int generation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
+  void ReportIfOutgrown(const std::string& name) ABSL_LOCKS_EXCLUDED(writer_);
+
+  absl::Status LoadCollection(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
+  absl::StatusOr<std::vector<Document>> ReadBatch(const std::string& name, int64_t after_seq,
+                                                  int64_t limit);
+  absl::StatusOr<Rebuilt> BuildBeside(const std::string& name, int generation, Progress progress);
+  absl::Status CatchUp(const std::string& name, Rebuilt& rebuilt)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
+
+  storage::Database& database_;
+  Clock& clock_;
+
+  absl::Mutex rebuilding_ ABSL_ACQUIRED_BEFORE(writer_);  // one rebuild at a time: memory
+
+  // Held by whoever changes documents, over the transaction and the index.
+  absl::Mutex writer_ ABSL_ACQUIRED_BEFORE(mutex_);
+  absl::flat_hash_map<std::string, Collection> collections_ ABSL_GUARDED_BY(writer_);
+  std::function<void(const std::string&)> on_outgrown_ ABSL_GUARDED_BY(writer_);
+
+  // Held for a look: what searches use.
+  mutable absl::Mutex mutex_;
+  absl::flat_hash_map<std::string, std::shared_ptr<const CollectionIndex>> indexes_
+      ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace aibackend::retrieval

@@ -1,0 +1,265 @@
+#include "server/rpc/convert.h"
+
+#include "absl/strings/str_cat.h"
+#include "google/protobuf/util/json_util.h"
+#include "google/protobuf/util/time_util.h"
+#include "server/base/status.h"
+
+namespace aibackend::rpc {
+namespace {
+
+absl::optional<models::Role> ToRole(const std::string& role) {
+  if (role == "system") return models::Role::kSystem;
+  if (role == "user") return models::Role::kUser;
+  if (role == "assistant") return models::Role::kAssistant;
+  return absl::nullopt;
+}
+
+absl::optional<retrieval::Mode> ToMode(const std::string& mode) {
+  if (mode.empty() || mode == "hybrid") return retrieval::Mode::kHybrid;
+  if (mode == "dense") return retrieval::Mode::kDense;
+  if (mode == "lexical") return retrieval::Mode::kLexical;
+  return absl::nullopt;
+}
+
+const char* ModeName(retrieval::Mode mode) {
+  switch (mode) {
+    case retrieval::Mode::kHybrid:
+      return "hybrid";
+    case retrieval::Mode::kDense:
+      return "dense";
+    case retrieval::Mode::kLexical:
+      return "lexical";
+  }
+  return "";
+}
+
+void FillTime(absl::Time time, google::protobuf::Timestamp* out) {
+  *out = google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
+}
+
+void FillUsage(const models::TokenUsage& usage, v1::Usage* out) {
+  out->set_prompt_tokens(usage.prompt_tokens);
+  out->set_completion_tokens(usage.completion_tokens);
+  out->set_total_tokens(usage.prompt_tokens + usage.completion_tokens);
+  out->set_estimated(usage.estimated);
+}
+
+absl::StatusOr<std::vector<models::ChatMessage>> ToMessages(const v1::ChatRequest& request) {
+  std::vector<models::ChatMessage> messages;
+  if (!request.prompt().empty()) {
+    if (request.messages_size() > 0) {
+      return MakeError(Reason::FIELD_INVALID, "prompt and messages exclude each other", "prompt");
+    }
+    messages.push_back({models::Role::kUser, request.prompt()});
+  }
+  for (int i = 0; i < request.messages_size(); ++i) {
+    const v1::Message& message = request.messages(i);
+    const auto role = ToRole(message.role());
+    if (!role) {
+      return MakeError(
+          Reason::ROLE_UNKNOWN,
+          absl::StrCat("role '", message.role(), "' is none of system, user, assistant"),
+          absl::StrCat("messages[", i, "].role"));
+    }
+    messages.push_back({*role, message.content()});
+  }
+  return messages;
+}
+
+}  // namespace
+
+std::string CollectionOrDefault(const std::string& collection) {
+  return collection.empty() ? std::string("default") : collection;
+}
+
+absl::StatusOr<chat::TurnRequest> ToTurn(const v1::ChatRequest& request) {
+  chat::TurnRequest turn;
+  AIB_ASSIGN_OR_RETURN(turn.messages, ToMessages(request));
+  turn.model = request.model();
+  turn.user = request.user();
+  if (request.has_temperature()) turn.temperature = request.temperature();
+  if (request.has_max_tokens()) turn.max_tokens = request.max_tokens();
+  const v1::RetrievalOptions& retrieval = request.retrieval();
+  if (retrieval.has_enabled()) turn.retrieval.enabled = retrieval.enabled();
+  if (retrieval.has_top_k()) turn.retrieval.top_k = retrieval.top_k();
+  if (retrieval.has_strict()) turn.retrieval.strict = retrieval.strict();
+  turn.retrieval.collection = CollectionOrDefault(retrieval.collection());
+  return turn;
+}
+
+void FillDone(const chat::TurnResult& result, const std::string& id, v1::ChatResponse* out) {
+  out->set_id(id);
+  out->set_model(result.model);
+  out->set_finish_reason(result.finish_reason);
+  out->set_outcome(result.outcome == models::Outcome::kNoContext ? v1::ChatResponse::NO_CONTEXT
+                                                                 : v1::ChatResponse::ANSWERED);
+  for (const auto& citation : result.citations) {
+    v1::Citation* row = out->add_citations();
+    row->set_document_id(citation.document_id);
+    row->set_chunk_id(citation.chunk_id);
+    row->set_start(static_cast<int>(citation.start));
+    row->set_end(static_cast<int>(citation.end));
+    row->set_text(citation.text);
+    row->set_title(citation.title);
+    row->set_source(citation.source);
+  }
+  FillUsage(result.usage, out->mutable_usage());
+  out->set_estimated_cost(ToUsd(result.cost));
+  out->set_cost_nano_usd(result.cost.value);
+  out->set_response_time_ms(static_cast<int>(absl::ToInt64Milliseconds(result.elapsed)));
+  out->set_confidence(result.confidence);
+}
+
+absl::StatusOr<retrieval::RetrieveQuery> ToQuery(const v1::RetrieveRequest& request) {
+  retrieval::RetrieveQuery query;
+  query.text = request.query();
+  if (query.text.find_first_not_of(" \t\r\n") == std::string::npos) {
+    return MakeError(Reason::FIELD_REQUIRED, "query must not be empty", "query");
+  }
+  if (query.text.size() > kQueryBytesMax) {
+    return MakeError(Reason::FIELD_OUT_OF_RANGE,
+                     absl::StrCat("query is longer than ", kQueryBytesMax, " bytes"), "query");
+  }
+  query.top_k = request.has_top_k() ? request.top_k() : kRetrieveTopKDefault;
+  if (query.top_k < 1 || query.top_k > kRetrieveTopKMax) {
+    return MakeError(
+        Reason::TOP_K_OUT_OF_RANGE,
+        absl::StrCat("top_k is ", query.top_k, "; it must be from 1 to ", kRetrieveTopKMax),
+        "top_k");
+  }
+  const auto mode = ToMode(request.mode());
+  if (!mode) {
+    return MakeError(Reason::MODE_UNKNOWN,
+                     absl::StrCat("mode '", request.mode(), "' is none of hybrid, dense, lexical"),
+                     "mode");
+  }
+  query.mode = *mode;
+  query.collection = CollectionOrDefault(request.collection());
+  return query;
+}
+
+void Fill(const retrieval::RetrieveResult& result, v1::RetrieveResponse* out) {
+  for (const auto& match : result.matches) {
+    out->add_documents(match.text);
+    v1::RetrieveResponse::Match* row = out->add_matches();
+    row->set_document_id(match.document_id);
+    row->set_chunk_id(match.chunk_id);
+    row->set_text(match.text);
+    row->set_score(match.score);
+    row->set_title(match.title);
+    row->set_source(match.source);
+    row->set_start(static_cast<int>(match.start));
+    row->set_end(static_cast<int>(match.end));
+    JsonToStruct(match.metadata, row->mutable_metadata());
+  }
+  out->set_mode(ModeName(result.mode));
+  out->set_generation(result.generation);
+}
+
+retrieval::StoredDocument ToDocument(const v1::Document& document) {
+  retrieval::StoredDocument stored;
+  stored.id = document.id();
+  stored.title = document.title();
+  stored.text = document.text();
+  stored.source = document.source();
+  stored.metadata = StructToJson(document.metadata());
+  return stored;
+}
+
+void Fill(const retrieval::StoredDocument& document, v1::Document* out) {
+  out->set_id(document.id);
+  out->set_title(document.title);
+  out->set_text(document.text);
+  out->set_source(document.source);
+  JsonToStruct(document.metadata, out->mutable_metadata());
+  out->set_collection(document.collection);
+  out->set_chunks(document.chunks);
+  FillTime(document.created_at, out->mutable_created_at());
+}
+
+void Fill(const std::vector<retrieval::AddedDocument>& added, v1::AddDocumentsResponse* out) {
+  for (const auto& document : added) {
+    v1::AddDocumentsResponse::Added* row = out->add_documents();
+    row->set_id(document.id);
+    row->set_chunks(document.chunks);
+    switch (document.status) {
+      case retrieval::AddStatus::kAdded:
+        row->set_status(v1::AddDocumentsResponse::Added::ADDED);
+        break;
+      case retrieval::AddStatus::kUpdated:
+        row->set_status(v1::AddDocumentsResponse::Added::UPDATED);
+        break;
+      case retrieval::AddStatus::kUnchanged:
+        row->set_status(v1::AddDocumentsResponse::Added::UNCHANGED);
+        break;
+    }
+  }
+}
+
+void Fill(const jobs::Job& job, v1::Job* out) {
+  out->set_job_id(job.id.value);
+  out->set_kind(job.kind);
+  out->set_status(static_cast<v1::Job::Status>(static_cast<int>(job.status) + v1::Job::QUEUED));
+  out->mutable_progress()->set_done(job.progress.done);
+  out->mutable_progress()->set_total(job.progress.total);
+  out->mutable_progress()->set_message(job.progress.message);
+  if (!job.result.empty()) JsonToStruct(job.result, out->mutable_result());
+  if (!job.error_reason.empty()) {
+    v1::Error::Reason reason = v1::Error::INTERNAL;
+    v1::Error::Reason_Parse(job.error_reason, &reason);
+    out->mutable_error()->set_code(
+        absl::StatusCodeToString(static_cast<absl::StatusCode>(MappingOf(reason).code())));
+    out->mutable_error()->set_reason(job.error_reason);
+    out->mutable_error()->set_message(job.error_message);
+  }
+  out->set_attempts(job.attempts);
+  FillTime(job.created_at, out->mutable_created_at());
+  if (job.started_at != absl::InfinitePast()) FillTime(job.started_at, out->mutable_started_at());
+  if (job.finished_at != absl::InfinitePast())
+    FillTime(job.finished_at, out->mutable_finished_at());
+}
+
+void Fill(const usage::RequestRow& row, v1::RequestLog* out) {
+  out->set_request_id(row.request_id.value);
+  FillTime(row.created_at, out->mutable_created_at());
+  out->set_endpoint(row.endpoint);
+  out->set_user_id(row.user_id);
+  out->set_model(row.model);
+  out->set_status(
+      static_cast<v1::RequestLog::Status>(static_cast<int>(row.status) + v1::RequestLog::RUNNING));
+  out->set_prompt(row.prompt);
+  out->set_response(row.response);
+  out->set_prompt_tokens(row.prompt_tokens);
+  out->set_completion_tokens(row.completion_tokens);
+  out->set_total_tokens(row.prompt_tokens + row.completion_tokens);
+  out->set_usage_estimated(row.usage_estimated);
+  out->set_estimated_cost(ToUsd(row.cost));
+  out->set_cost_nano_usd(row.cost.value);
+  out->set_response_time_ms(row.response_time_ms);
+  out->set_ttft_ms(row.ttft_ms);
+  out->set_error_reason(row.error_reason);
+  out->set_prompt_bytes(row.prompt_bytes);
+  out->set_response_bytes(row.response_bytes);
+}
+
+void Fill(const models::ModelInfo& info, v1::Model* out) {
+  out->set_id(info.id);
+  out->set_provider(info.provider);
+  out->set_description(info.description);
+  for (const auto& name : info.ignored_parameters) out->add_ignored_parameters(name);
+}
+
+std::string StructToJson(const google::protobuf::Struct& fields) {
+  if (fields.fields().empty()) return {};
+  std::string json;
+  (void)google::protobuf::util::MessageToJsonString(fields, &json);
+  return json;
+}
+
+void JsonToStruct(const std::string& json, google::protobuf::Struct* out) {
+  out->Clear();
+  if (!json.empty()) (void)google::protobuf::util::JsonStringToMessage(json, out);
+}
+
+}  // namespace aibackend::rpc

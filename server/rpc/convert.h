@@ -1,0 +1,59 @@
+// Messages of the contract ↔ types of the folders below.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "aibackend/v1/chat.pb.h"
+#include "aibackend/v1/documents.pb.h"
+#include "aibackend/v1/jobs.pb.h"
+#include "aibackend/v1/models.pb.h"
+#include "aibackend/v1/usage.pb.h"
+#include "google/protobuf/struct.pb.h"
+#include "google/protobuf/timestamp.pb.h"
+#include "server/chat/chat_service.h"
+#include "server/jobs/job.h"
+#include "server/retrieval/document_store.h"
+#include "server/usage/ledger.h"
+
+namespace aibackend::rpc {
+
+inline constexpr int kPageSizeDefault = 100;
+inline constexpr int kPageSizeMax = 1000;
+inline constexpr int kRetrieveTopKDefault = 5;
+inline constexpr int kRetrieveTopKMax = 1000;
+inline constexpr size_t kQueryBytesMax = 32 * 1024;
+
+// Chat. Errors: ROLE_UNKNOWN, FIELD_INVALID (prompt together with messages).
+absl::StatusOr<chat::TurnRequest> ToTurn(const v1::ChatRequest& request);
+// Everything but `response`.
+void FillDone(const chat::TurnResult& result, const std::string& id, v1::ChatResponse* out);
+
+// Retrieval. Errors: FIELD_REQUIRED, FIELD_OUT_OF_RANGE, TOP_K_OUT_OF_RANGE, MODE_UNKNOWN.
+absl::StatusOr<retrieval::RetrieveQuery> ToQuery(const v1::RetrieveRequest& request);
+void Fill(const retrieval::RetrieveResult& result, v1::RetrieveResponse* out);
+
+retrieval::StoredDocument ToDocument(const v1::Document& document);
+void Fill(const retrieval::StoredDocument& document, v1::Document* out);
+void Fill(const std::vector<retrieval::AddedDocument>& added, v1::AddDocumentsResponse* out);
+
+void Fill(const jobs::Job& job, v1::Job* out);
+void Fill(const usage::RequestRow& row, v1::RequestLog* out);
+void Fill(const models::ModelInfo& info, v1::Model* out);
+
+// "" → "default".
+std::string CollectionOrDefault(const std::string& collection);
+
+// The page size asked for, or the default. Errors: FIELD_OUT_OF_RANGE.
+template <class ListRequest>
+absl::StatusOr<int> PageSizeOf(const ListRequest& request) {
+  if (!request.has_page_size()) return kPageSizeDefault;
+  if (request.page_size() >= 1 && request.page_size() <= kPageSizeMax) return request.page_size();
+  return MakeError(Reason::FIELD_OUT_OF_RANGE, "page_size must be from 1 to 1000", "page_size");
+}
+
+// A Struct as JSON text, "" for an empty one; and back.
+std::string StructToJson(const google::protobuf::Struct& fields);
+void JsonToStruct(const std::string& json, google::protobuf::Struct* out);
+
+}  // namespace aibackend::rpc

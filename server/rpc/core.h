@@ -1,0 +1,27 @@
+// What every method of the gRPC edge works with. Owned by the composition root, which outlives the
+// edge.
+#pragma once
+
+#include "server/base/clock.h"
+#include "server/base/executor.h"
+#include "server/base/ids.h"
+#include "server/chat/chat_service.h"
+#include "server/jobs/job_queue.h"
+#include "server/jobs/job_runner.h"
+#include "server/retrieval/document_store.h"
+#include "server/usage/ledger.h"
+
+namespace aibackend::rpc {
+
+struct Core {
+  Clock& clock;
+  IdSource& ids;
+  Executor& executor;
+  usage::Ledger& ledger;
+  chat::ChatService& chat;
+  retrieval::DocumentStore& documents;
+  jobs::JobQueue& job_queue;
+  jobs::JobRunner& job_runner;
+};
+
+}  // namespace aibackend::rpc

@@ -1,0 +1,108 @@
+#include "server/rpc/documents_rpc.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "server/rpc/call.h"
+#include "server/rpc/convert.h"
+#include "server/tasks/sample_documents.h"
+
+namespace aibackend::rpc {
+namespace {
+
+constexpr int kDocumentsMax = 1000;  // a call; more belong in an index_documents job
+
+}  // namespace
+
+grpc::ServerUnaryReactor* Retrieve(Core& core, grpc::CallbackServerContext& context,
+                                   const v1::RetrieveRequest& request,
+                                   v1::RetrieveResponse* response) {
+  return (new BlockingCall(core, context, "Retrieve"))
+      ->Record(request.query())
+      ->Run([&core, &request, response](Call&) {
+        AIB_ASSIGN_OR_RETURN(const retrieval::RetrieveQuery query, ToQuery(request));
+        Fill(core.documents.Retrieve(query), response);
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* AddDocuments(Core& core, grpc::CallbackServerContext& context,
+                                       const v1::AddDocumentsRequest& request,
+                                       v1::AddDocumentsResponse* response) {
+  return (new BlockingCall(core, context, "AddDocuments"))
+      ->Record("")
+      ->Run([&core, &request, response](Call&) {
+        if (request.documents_size() == 0) {
+          return MakeError(Reason::FIELD_REQUIRED, "documents must hold at least one document",
+                           "documents");
+        }
+        if (request.documents_size() > kDocumentsMax) {
+          return MakeError(
+              Reason::FIELD_OUT_OF_RANGE,
+              absl::StrCat("documents holds ", request.documents_size(), " documents; at most ",
+                           kDocumentsMax, " are taken; more go as an index_documents job"),
+              "documents");
+        }
+        std::vector<retrieval::StoredDocument> documents;
+        documents.reserve(request.documents_size());
+        for (const auto& document : request.documents()) documents.push_back(ToDocument(document));
+        AIB_ASSIGN_OR_RETURN(
+            const auto added,
+            core.documents.Add(CollectionOrDefault(request.collection()), std::move(documents)));
+        Fill(added, response);
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* SeedDocuments(Core& core, grpc::CallbackServerContext& context,
+                                        const v1::SeedDocumentsRequest& request,
+                                        v1::AddDocumentsResponse* response) {
+  return (new BlockingCall(core, context, "SeedDocuments"))
+      ->Record("")
+      ->Run([&core, &request, response](Call&) {
+        AIB_ASSIGN_OR_RETURN(const auto added,
+                             core.documents.Add(CollectionOrDefault(request.collection()),
+                                                tasks::SampleDocuments()));
+        Fill(added, response);
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* ListDocuments(Core& core, grpc::CallbackServerContext& context,
+                                        const v1::ListDocumentsRequest& request,
+                                        v1::ListDocumentsResponse* response) {
+  return (new BlockingCall(core, context, "ListDocuments"))
+      ->Run([&core, &request, response](Call&) {
+        AIB_ASSIGN_OR_RETURN(const int page_size, PageSizeOf(request));
+        AIB_ASSIGN_OR_RETURN(const auto page, core.documents.List(request.collection(), page_size,
+                                                                  request.page_token()));
+        for (const auto& document : page.documents) Fill(document, response->add_documents());
+        response->set_next_page_token(page.next_page_token);
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* GetDocument(Core& core, grpc::CallbackServerContext& context,
+                                      const v1::GetDocumentRequest& request,
+                                      v1::Document* response) {
+  return (new BlockingCall(core, context, "GetDocument"))->Run([&core, &request, response](Call&) {
+    AIB_ASSIGN_OR_RETURN(
+        const auto document,
+        core.documents.Get(CollectionOrDefault(request.collection()), request.id()));
+    Fill(document, response);
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* DeleteDocument(Core& core, grpc::CallbackServerContext& context,
+                                         const v1::DeleteDocumentRequest& request,
+                                         v1::DeleteDocumentResponse*) {
+  return (new BlockingCall(core, context, "DeleteDocument"))
+      ->Record(request.id())
+      ->Run([&core, &request](Call&) {
+        return core.documents.Delete(CollectionOrDefault(request.collection()), request.id());
+      });
+}
+
+}  // namespace aibackend::rpc

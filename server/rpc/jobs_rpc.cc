@@ -1,0 +1,63 @@
+#include "server/rpc/jobs_rpc.h"
+
+#include "server/rpc/call.h"
+#include "server/rpc/convert.h"
+
+namespace aibackend::rpc {
+namespace {
+
+constexpr char kDefaultKind[] = "index_documents";
+
+// The job's params: the request's Struct, and the collection where the request names one beside it.
+absl::StatusOr<jobs::Json> ParamsOf(const v1::StartJobRequest& request) {
+  const std::string text = StructToJson(request.params());
+  jobs::Json params = text.empty() ? jobs::Json::object()
+                                   : jobs::Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!params.is_object())
+    return MakeError(Reason::FIELD_INVALID, "params must be an object", "params");
+  if (!request.collection().empty()) {
+    if (params.contains("collection")) {
+      return MakeError(Reason::FIELD_INVALID, "the collection is given twice", "params.collection");
+    }
+    params["collection"] = request.collection();
+  }
+  return params;
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* StartJob(Core& core, grpc::CallbackServerContext& context,
+                                   const v1::StartJobRequest& request, v1::Job* response) {
+  const std::string kind = request.kind().empty() ? kDefaultKind : request.kind();
+  return (new BlockingCall(core, context, "StartJob"))
+      ->Record(kind)
+      ->Run([&core, &request, response, kind](Call&) {
+        AIB_ASSIGN_OR_RETURN(const jobs::Json params, ParamsOf(request));
+        AIB_ASSIGN_OR_RETURN(const jobs::Job job, core.job_runner.Submit(kind, params));
+        Fill(job, response);
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* GetJob(Core& core, grpc::CallbackServerContext& context,
+                                 const v1::GetJobRequest& request, v1::Job* response) {
+  return (new BlockingCall(core, context, "GetJob"))->Run([&core, &request, response](Call&) {
+    AIB_ASSIGN_OR_RETURN(const jobs::Job job, core.job_queue.Get(JobId(request.job_id())));
+    Fill(job, response);
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* ListJobs(Core& core, grpc::CallbackServerContext& context,
+                                   const v1::ListJobsRequest& request,
+                                   v1::ListJobsResponse* response) {
+  return (new BlockingCall(core, context, "ListJobs"))->Run([&core, &request, response](Call&) {
+    AIB_ASSIGN_OR_RETURN(const int page_size, PageSizeOf(request));
+    AIB_ASSIGN_OR_RETURN(const auto page, core.job_queue.List(page_size, request.page_token()));
+    for (const auto& job : page.jobs) Fill(job, response->add_jobs());
+    response->set_next_page_token(page.next_page_token);
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace aibackend::rpc

@@ -1,0 +1,65 @@
+// The gRPC services: a table of contents. Each method is in the file of its resource.
+#pragma once
+
+#include "aibackend/v1/aibackend.grpc.pb.h"
+#include "server/rpc/core.h"
+
+namespace aibackend::rpc {
+
+// Thread-safe. The core outlives the services.
+class AiBackendService final : public v1::AiBackend::CallbackService {
+ public:
+  explicit AiBackendService(Core& core) : core_(core) {}
+
+  grpc::ServerUnaryReactor* Chat(grpc::CallbackServerContext* context,
+                                 const v1::ChatRequest* request,
+                                 v1::ChatResponse* response) override;
+  grpc::ServerWriteReactor<v1::ChatStreamEvent>* ChatStream(
+      grpc::CallbackServerContext* context, const v1::ChatRequest* request) override;
+  grpc::ServerUnaryReactor* Retrieve(grpc::CallbackServerContext* context,
+                                     const v1::RetrieveRequest* request,
+                                     v1::RetrieveResponse* response) override;
+  grpc::ServerUnaryReactor* AddDocuments(grpc::CallbackServerContext* context,
+                                         const v1::AddDocumentsRequest* request,
+                                         v1::AddDocumentsResponse* response) override;
+  grpc::ServerUnaryReactor* SeedDocuments(grpc::CallbackServerContext* context,
+                                          const v1::SeedDocumentsRequest* request,
+                                          v1::AddDocumentsResponse* response) override;
+  grpc::ServerUnaryReactor* ListDocuments(grpc::CallbackServerContext* context,
+                                          const v1::ListDocumentsRequest* request,
+                                          v1::ListDocumentsResponse* response) override;
+  grpc::ServerUnaryReactor* GetDocument(grpc::CallbackServerContext* context,
+                                        const v1::GetDocumentRequest* request,
+                                        v1::Document* response) override;
+  grpc::ServerUnaryReactor* DeleteDocument(grpc::CallbackServerContext* context,
+                                           const v1::DeleteDocumentRequest* request,
+                                           v1::DeleteDocumentResponse* response) override;
+  grpc::ServerUnaryReactor* StartJob(grpc::CallbackServerContext* context,
+                                     const v1::StartJobRequest* request,
+                                     v1::Job* response) override;
+  grpc::ServerUnaryReactor* GetJob(grpc::CallbackServerContext* context,
+                                   const v1::GetJobRequest* request, v1::Job* response) override;
+  grpc::ServerUnaryReactor* ListJobs(grpc::CallbackServerContext* context,
+                                     const v1::ListJobsRequest* request,
+                                     v1::ListJobsResponse* response) override;
+  grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context,
+                                       const v1::ListModelsRequest* request,
+                                       v1::ListModelsResponse* response) override;
+
+ private:
+  Core& core_;
+};
+
+class AiBackendAdminService final : public v1::AiBackendAdmin::CallbackService {
+ public:
+  explicit AiBackendAdminService(Core& core) : core_(core) {}
+
+  grpc::ServerUnaryReactor* ListUsage(grpc::CallbackServerContext* context,
+                                      const v1::ListUsageRequest* request,
+                                      v1::ListUsageResponse* response) override;
+
+ private:
+  Core& core_;
+};
+
+}  // namespace aibackend::rpc

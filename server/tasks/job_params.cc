@@ -1,0 +1,37 @@
+#include "server/tasks/job_params.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "server/base/status.h"
+#include "server/base/text.h"
+
+namespace aibackend::tasks {
+
+absl::Status WrongType(absl::string_view field, absl::string_view expected) {
+  return MakeError(Reason::WRONG_TYPE, absl::StrCat("must be ", expected), field);
+}
+
+absl::Status CheckKeys(const jobs::Json& json, absl::string_view path,
+                       std::initializer_list<absl::string_view> known) {
+  if (!json.is_object()) return WrongType(path, "an object");
+  for (const auto& [key, value] : json.items()) {
+    if (std::find(known.begin(), known.end(), absl::string_view(key)) != known.end()) continue;
+    return MakeError(Reason::UNKNOWN_FIELD,
+                     absl::StrCat("unknown; known are: ", absl::StrJoin(known, ", ")),
+                     absl::StrCat(path, ".", Utf8Prefix(key, 100)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadText(const jobs::Json& json, absl::string_view path, const char* key,
+                      std::string& value) {
+  const auto found = json.find(key);
+  if (found == json.end() || found->is_null()) return absl::OkStatus();
+  if (!found->is_string()) return WrongType(absl::StrCat(path, ".", key), "a string");
+  value = found->get<std::string>();
+  return absl::OkStatus();
+}
+
+}  // namespace aibackend::tasks

@@ -1,0 +1,24 @@
+// What job kinds need to read their params strictly. Errors name the field by its path.
+#pragma once
+
+#include <initializer_list>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "server/jobs/job.h"
+
+namespace aibackend::tasks {
+
+// WRONG_TYPE for `field`: "must be <expected>".
+absl::Status WrongType(absl::string_view field, absl::string_view expected);
+
+// WRONG_TYPE if `json` is no object, UNKNOWN_FIELD for its first key that isn't in `known`.
+absl::Status CheckKeys(const jobs::Json& json, absl::string_view path,
+                       std::initializer_list<absl::string_view> known);
+
+// Sets `value` to json[key] if it is there and not null; WRONG_TYPE if it is no string.
+absl::Status ReadText(const jobs::Json& json, absl::string_view path, const char* key,
+                      std::string& value);
+
+}  // namespace aibackend::tasks

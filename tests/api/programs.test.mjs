@@ -1,0 +1,130 @@
+// The programs as a person starts them: settings, mistakes in them, the command line client, the page.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { bin, root, Stack } from './stack.mjs';
+
+let stack;
+before(async () => (stack = await Stack.start({ AIB_WORDS_PER_SECOND: '0' })));
+after(() => stack.stop());
+
+const run = (program, args, env = {}) =>
+  spawnSync(path.join(bin, program), args, { encoding: 'utf8', timeout: 60_000, env: { ...process.env, ...env } });
+const cli = (...args) => run('aibackend', ['--server', stack.target, ...args]);
+
+for (const program of ['aibackend-server', 'aibackend-gateway']) {
+  test(`${program}: a mistake in the settings stops the start and names the key`, async () => {
+    const file = path.join(stack.dataDir, 'bad.toml');
+    const section = program.slice('aibackend-'.length);
+    await writeFile(file, `[${section}]\nlissten="127.0.0.1:1"\n`);
+    for (const [args, env, named] of [
+      [['--config', file], {}, /lissten/],
+      [['--listen', '0.0.0.0:1234'], {}, /listen/],
+      [[], { AIB_DRAIN_TIMEOUT_MS: '-5' }, /DRAIN_TIMEOUT|drain-timeout/i],
+      [['--nonsense'], {}, /nonsense/],
+    ]) {
+      const ended = run(program, args, env);
+      assert.equal(ended.status, 2, `${args} ${JSON.stringify(env)} ${ended.stderr}`);
+      assert.match(ended.stderr, named);
+    }
+  });
+
+  test(`${program}: --help names every setting with its environment variable`, () => {
+    const ended = run(program, ['--help']);
+    assert.equal(ended.status, 0);
+    assert.match(ended.stdout, /AIB_/);
+    assert.match(ended.stdout, /--listen/);
+  });
+}
+
+test('deploy/aibackend.toml is what the programs print', () => {
+  const printed = run('aibackend-server', ['--print-config']).stdout + '\n' + run('aibackend-gateway', ['--print-config']).stdout;
+  const file = readFileSync(path.join(root, 'deploy/aibackend.toml'), 'utf8');
+  const settings = file.slice(file.indexOf('[server]'));
+  assert.equal(settings.trim(), printed.trim(), 'mend it with scripts/sample-config');
+});
+
+test('the sample configuration starts a server', () => {
+  const ended = run('aibackend-server', ['--config', path.join(root, 'deploy/aibackend.toml'), '--print-config']);
+  assert.equal(ended.status, 0, ended.stderr);
+});
+
+test('a second server on the same data folder is refused', () => {
+  const ended = run('aibackend-server', ['--listen', '127.0.0.1:0'], { AIB_DATA_DIR: stack.dataDir });
+  assert.equal(ended.status, 1);
+  assert.match(ended.stderr, /data folder/);
+});
+
+test('the command line client: chat, retrieve, upload, documents, jobs, usage, models, health', async () => {
+  const file = path.join(stack.dataDir, 'wombat.md');
+  await writeFile(file, '# Wombat\n\nThe wombat scheduler balances burrows every ninety seconds.\n');
+  for (const [args, expected] of [
+    [['health'], /SERVING|ok|healthy/i],
+    [['models'], /extractive/],
+    [['chat', 'What is FastAPI?'], /FastAPI/],
+    [['retrieve', 'rate limits'], /[Rr]ate/],
+    [['upload', file], /wombat/],
+    [['chat', 'What balances burrows?'], /every ninety seconds/],
+    [['documents', 'list'], /wombat/],
+    [['jobs', 'start', 'analyze_usage', '--watch'], /SUCCEEDED/],
+    [['usage'], /Chat/],
+  ]) {
+    const ended = cli(...args);
+    assert.equal(ended.status, 0, `${args}: ${ended.stdout}${ended.stderr}`);
+    assert.match(ended.stdout, expected, args.join(' '));
+  }
+  const refused = cli('chat', '--temperature', '5', 'x');
+  assert.equal(refused.status, 1);
+  assert.match(refused.stderr, /TEMPERATURE_OUT_OF_RANGE/);
+});
+
+test('the fixed pages: health, ready, metrics, openapi', async () => {
+  assert.equal((await stack.json('GET', '/health')).status, 200);
+  assert.equal((await stack.json('GET', '/ready')).status, 200);
+  const { body: openapi } = await stack.json('GET', '/openapi.json');
+  assert.match(openapi.openapi, /^3\./);
+  for (const target of ['/v1/chat', '/chat', '/v1/chat/stream', '/retrieve', '/process', '/jobs/{job_id}', '/ai/logs', '/v1/documents/{id}']) {
+    assert.ok(openapi.paths[target], target);
+  }
+  const metrics = await (await stack.fetch('/metrics')).text();
+  assert.match(metrics, /^# HELP /m);
+  assert.match(metrics, /requests_total/);
+});
+
+test('ready says so when the server is gone', async () => {
+  const own = await Stack.start();
+  await own.server.stop();
+  const { status, body } = await own.json('GET', '/ready');
+  assert.equal(status, 503);
+  assert.ok(['SERVER_UNREACHABLE', 'NOT_READY'].includes(body.error.reason));
+  const chat = await own.json('POST', '/chat', { prompt: 'x' });
+  assert.equal(chat.status, 503);
+  assert.ok(Number(chat.headers.get('retry-after')) >= 1);
+  assert.equal((await own.json('GET', '/health')).status, 200);
+  await own.stop();
+});
+
+test('the page at /docs works in a browser, with nothing from elsewhere', { skip: !existsSync('/usr/bin/chromium') && 'no chromium' }, async () => {
+  const { chromium } = await import('playwright-core');
+  const browser = await chromium.launch({
+    executablePath: '/usr/bin/chromium',
+    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+      '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  });
+  try {
+    const page = await browser.newPage();
+    const foreign = [], errors = [];
+    page.on('request', (request) => { if (!request.url().startsWith(stack.url) && !request.url().startsWith('data:')) foreign.push(request.url()); });
+    page.on('pageerror', (error) => errors.push(error.message));
+    await page.goto(`${stack.url}/docs`);
+    await page.getByText('/v1/chat/stream', { exact: true }).first().waitFor({ timeout: 30_000 });
+    assert.deepEqual(foreign, []);
+    assert.deepEqual(errors, []);
+    if (process.env.AIB_SCREENSHOT) await page.screenshot({ path: process.env.AIB_SCREENSHOT });
+  } finally {
+    await browser.close();
+  }
+});

@@ -1,0 +1,113 @@
+// One OpenAI-compatible upstream behind Chat and ChatStream: grounding, usage, faults, cancellation.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+import readline from 'node:readline';
+import { after, before, test } from 'node:test';
+import { ask, eventually, root, Stack, transports } from './stack.mjs';
+
+let stack, imposter, port;
+before(async () => {
+  imposter = spawn(process.execPath, [path.join(root, 'tests/fakes/imposter/imposter.mjs'), '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [line] = await once(readline.createInterface({ input: imposter.stdout }), 'line');
+  port = JSON.parse(line).port;
+  stack = await Stack.start({
+    AIB_OPENAI_BASE_URL: `http://127.0.0.1:${port}/v1`,
+    AIB_OPENAI_API_KEY: 'sk-very-secret-key',
+    AIB_MODEL: 'imposter',
+    AIB_UPSTREAM_FIRST_TOKEN_TIMEOUT_MS: '1500',
+    AIB_UPSTREAM_IDLE_TIMEOUT_MS: '1500',
+  });
+});
+after(async () => {
+  await stack.stop();
+  imposter.kill();
+});
+
+const control = (scenario) =>
+  fetch(`http://127.0.0.1:${port}/control`, { method: 'POST', body: JSON.stringify(scenario) });
+const log = async () => (await fetch(`http://127.0.0.1:${port}/control/log`)).json();
+const plain = { retrieval: { enabled: false } };
+
+for (const [name, transport] of Object.entries(transports)) {
+  test(`${name}: the upstream answers, whole and streamed, with its own usage`, async () => {
+    await control({});
+    const whole = await transport.chat(stack, ask('hello there', plain));
+    assert.equal(whole.model, 'imposter');
+    assert.match(whole.response, /hello there/);
+    assert.equal(whole.usage.estimated, false);
+    const { deltas, done } = await transport.stream(stack, ask('hello there', plain));
+    assert.equal(deltas.join(''), whole.response);
+    assert.equal(done.usage.estimated, false);
+    assert.equal(done.finish_reason, 'stop');
+  });
+}
+
+test('retrieval grounds the upstream: the passages are in its prompt', async () => {
+  await control({});
+  await transports.rest.chat(stack, ask('What is FastAPI?'));
+  const { requests } = await log();
+  const prompt = JSON.stringify(requests.at(-1).body.messages);
+  assert.match(prompt, /Python web framework/);
+  assert.match(prompt, /\[1\]/);
+});
+
+test('strict without evidence doesn\'t call the model at all', async () => {
+  await control({});
+  const calls = (await log()).requests.length;
+  const answer = await transports.rest.chat(stack, ask('Who won the 1987 Tour de France bicycle race?', { retrieval: { strict: true } }));
+  assert.equal(answer.outcome, 'NO_CONTEXT');
+  assert.equal((await log()).requests.length, calls);
+});
+
+test('the embedded model still answers by name', async () => {
+  const answer = await transports.rest.chat(stack, ask('What is FastAPI?', { model: 'extractive' }));
+  assert.equal(answer.model, 'extractive');
+  assert.match(answer.response, /FastAPI/);
+});
+
+test('a client that leaves closes the upstream connection; the row has the tokens so far', async () => {
+  await control({ tokens: 500, tokenDelayMs: 20 });
+  const prompt = 'a long story please';
+  await new Promise((resolve) => {
+    const call = stack.grpc().ChatStream(ask(prompt, plain));
+    call.on('error', resolve);
+    let pieces = 0;
+    call.on('data', () => ++pieces === 3 && call.cancel());
+  });
+  await eventually(async () => (await log()).disconnects.length > 0, 'the upstream sees the client leave', 5000);
+  const row = await stack.ledgerRow((r) => r.prompt === prompt && r.status !== 'RUNNING');
+  assert.equal(row.status, 'CANCELLED');
+  assert.ok(row.completion_tokens > 0);
+});
+
+for (const [fault, whole, streamed] of [
+  ['http-500', 'UPSTREAM_UNAVAILABLE', 'UPSTREAM_UNAVAILABLE'],
+  ['rate-limit', 'UPSTREAM_RATE_LIMITED', 'UPSTREAM_RATE_LIMITED'],
+  ['html', 'UPSTREAM_BAD_RESPONSE', 'UPSTREAM_BAD_RESPONSE'],
+  ['reset-before-headers', 'UPSTREAM_UNAVAILABLE', 'UPSTREAM_UNAVAILABLE'],
+  ['reset-mid-stream', 'UPSTREAM_TRUNCATED', 'UPSTREAM_TRUNCATED'],
+  ['cut-mid-stream', null, 'UPSTREAM_TRUNCATED'],
+  ['half-event', null, 'UPSTREAM_TRUNCATED'],
+  ['never', 'UPSTREAM_TIMEOUT', 'UPSTREAM_TIMEOUT'],
+]) {
+  for (const [name, transport] of Object.entries(transports)) {
+    test(`${name}: upstream fault ${fault} is an honest error, whole and streamed`, async () => {
+      await control({ fault });
+      const secretFree = (error) => {
+        assert.ok(!JSON.stringify([error.message, error]).includes('sk-very-secret'), 'the key leaked');
+        return true;
+      };
+      if (whole) {
+        await assert.rejects(transport.chat(stack, ask('x', plain)), (error) => secretFree(error) && (assert.equal(error.reason, whole), true));
+      }
+      await assert.rejects(transport.stream(stack, ask('x', plain)), (error) => secretFree(error) && (assert.equal(error.reason, streamed), true));
+    });
+  }
+}
+
+test('no log line holds the key', async () => {
+  assert.ok(!stack.server.log.includes('sk-very-secret'));
+  assert.ok(!stack.gateway.log.includes('sk-very-secret'));
+});

@@ -1,0 +1,328 @@
+// The program `aibackend`, run as a child against a double of the service.
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "absl/synchronization/notification.h"
+#include "client/cli/format.h"
+#include "client/cli/output.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/unit/client/child.h"
+#include "tests/unit/client/fake_backend.h"
+
+namespace aibackend::client {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+class CliTest : public ::testing::Test {
+ protected:
+  CliTest() : folder_(::testing::TempDir() + "/cli_test_" + TestName()) {
+    std::filesystem::create_directories(folder_);
+  }
+  ~CliTest() override { std::filesystem::remove_all(folder_); }
+
+  static std::string TestName() {
+    return ::testing::UnitTest::GetInstance()->current_test_info()->name();
+  }
+  std::vector<std::string> Command(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), {AIB_PROGRAM, "--server", backend_.target()});
+    return arguments;
+  }
+  Finished Run(std::vector<std::string> arguments, const std::string& input = {}) const {
+    return RunChild(Command(std::move(arguments)), input);
+  }
+  std::string File(const std::string& name, const std::string& content) const {
+    const auto path = folder_ / name;
+    std::ofstream(path, std::ios::binary) << content;
+    return path.string();
+  }
+
+  const std::filesystem::path folder_;
+  FakeBackend backend_;
+};
+
+v1::ChatResponse CitedAnswer() {
+  v1::ChatResponse response;
+  response.set_outcome(v1::ChatResponse::ANSWERED);
+  response.set_confidence(0.9);
+  auto& citation = *response.add_citations();
+  citation.set_document_id("sample-fastapi");
+  citation.set_title("FastAPI");
+  citation.set_start(0);
+  citation.set_end(87);
+  return response;
+}
+
+TEST_F(CliTest, ChatPrintsTheStreamedAnswerAndItsCitations) {
+  backend_.chat_stream = [](auto&, const v1::ChatRequest& request, FakeBackend::Writer& writer) {
+    EXPECT_EQ(request.prompt(), "What is FastAPI?");
+    EXPECT_EQ(request.temperature(), 0.5);
+    EXPECT_TRUE(request.retrieval().strict());
+    EXPECT_FALSE(request.retrieval().has_top_k());
+    writer.Write(Delta("A web "));
+    writer.Write(Delta("framework. [1]"));
+    writer.Write(Done(CitedAnswer()));
+    return grpc::Status::OK;
+  };
+  const auto result = Run({"chat", "What", "is", "FastAPI?", "--temperature", "0.5", "--strict"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_EQ(result.out, "A web framework. [1]\n\n[1] FastAPI (sample-fastapi bytes 0–87)\n");
+  EXPECT_THAT(result.err, IsEmpty());
+}
+
+TEST_F(CliTest, ChatReadsItsPromptFromAPipeAndSaysWhenThereIsNoContext) {
+  backend_.chat = [](auto&, const v1::ChatRequest& request, v1::ChatResponse& response) {
+    EXPECT_EQ(request.prompt(), "from a pipe");
+    EXPECT_FALSE(request.retrieval().has_strict());
+    response.set_outcome(v1::ChatResponse::NO_CONTEXT);
+    return grpc::Status::OK;
+  };
+  const auto result = Run({"chat", "--no-stream"}, "from a pipe");
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_THAT(result.out, StartsWith("No context found"));
+}
+
+TEST_F(CliTest, ChatPrintsTheWholeAnswerAsJson) {
+  backend_.chat = [](auto&, const auto&, v1::ChatResponse& response) {
+    response.set_finish_reason("stop");
+    return grpc::Status::OK;
+  };
+  const auto result = Run({"chat", "hi", "--json"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_THAT(result.out, HasSubstr("\"finish_reason\": \"stop\""));
+}
+
+TEST_F(CliTest, AServiceErrorIsOneLineOnStderrAndExitCodeOne) {
+  backend_.chat_stream = [](auto&, const auto&, auto&) {
+    return ContractError(grpc::StatusCode::INVALID_ARGUMENT, "TEMPERATURE_OUT_OF_RANGE",
+                         "temperature must be\n0 to 2", "temperature");
+  };
+  const auto result = Run({"chat", "hi", "--temperature", "9"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.out, IsEmpty());
+  EXPECT_EQ(result.err,
+            "error: temperature must be 0 to 2 (TEMPERATURE_OUT_OF_RANGE, field temperature, "
+            "request req_1, retry after 1.5s)\n");
+}
+
+TEST_F(CliTest, WrongUsageIsExitCodeTwo) {
+  EXPECT_EQ(Run({"chat", "hi", "--bogus"}).exit_code, 2);
+  EXPECT_EQ(Run({}).exit_code, 2);
+  EXPECT_EQ(Run({"jobs", "start", "index_documents", "--params", "[1"}).exit_code, 2);
+  EXPECT_EQ(Run({"--help"}).exit_code, 0);
+}
+
+TEST_F(CliTest, TheServerComesFromTheEnvironment) {
+  const auto result = RunChild({AIB_PROGRAM, "health"}, "", {"AIB_SERVER=" + backend_.target()});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out, "SERVING\n");
+}
+
+TEST_F(CliTest, HealthFailsWhileTheServerDoesNotServe) {
+  backend_.SetServing(false);
+  const auto result = Run({"health"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(result.out, "NOT_SERVING\n");
+}
+
+TEST_F(CliTest, UploadSendsFilesWithTheirNames) {
+  v1::AddDocumentsRequest seen;
+  backend_.add = [&](const v1::AddDocumentsRequest& request, v1::AddDocumentsResponse& response) {
+    seen = request;
+    for (const auto& document : request.documents()) {
+      auto& added = *response.add_documents();
+      added.set_id("id-" + document.title());
+      added.set_chunks(2);
+      added.set_status(v1::AddDocumentsResponse::Added::ADDED);
+    }
+    return grpc::Status::OK;
+  };
+  const auto result =
+      Run({"upload", File("a.md", "# A\n"), File("b.txt", "日本語"), "--collection", "notes"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out, "ADDED  id-a.md  2 chunks  a.md\nADDED  id-b.txt  2 chunks  b.txt\n");
+  EXPECT_EQ(seen.collection(), "notes");
+  ASSERT_EQ(seen.documents_size(), 2);
+  EXPECT_EQ(seen.documents(1).text(), "日本語");
+  EXPECT_EQ(seen.documents(1).source(), "b.txt");
+}
+
+TEST_F(CliTest, UploadRefusesAFileThatIsNotUtf8ByNameAndSendsNothing) {
+  std::atomic<bool> called = false;
+  backend_.add = [&](const auto&, auto&) {
+    called = true;
+    return grpc::Status::OK;
+  };
+  const auto result = Run({"upload", File("good.txt", "fine"), File("bad.bin", "\xff\xfe\x01")});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("bad.bin: is not UTF-8 text"));
+  EXPECT_FALSE(called);
+}
+
+TEST_F(CliTest, UploadSplitsWhatIsTooMuchForOneRequest) {
+  std::atomic<int> requests = 0;
+  backend_.add = [&](const auto&, auto&) {
+    ++requests;
+    return grpc::Status::OK;
+  };
+  std::vector<std::string> arguments = {"upload"};
+  for (const char* name : {"1", "2", "3"}) {
+    arguments.push_back(File(name, std::string(3 << 20, 'x')));
+  }
+  const auto result = Run(arguments);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(requests, 2);
+}
+
+TEST_F(CliTest, AListFollowsItsPagesUpToTheLimit) {
+  backend_.list = [](const v1::ListDocumentsRequest& request, v1::ListDocumentsResponse& response) {
+    const int first = request.page_token().empty() ? 0 : std::stoi(request.page_token());
+    EXPECT_EQ(request.page_size(), 3 - first);
+    for (int i = first; i < first + 2 && i < 3; ++i) {
+      response.add_documents()->set_id(absl::StrCat("doc", i));
+    }
+    response.set_next_page_token(absl::StrCat(first + 2));
+    return grpc::Status::OK;
+  };
+  const auto result = Run({"documents", "list", "--limit", "3"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("doc0"));
+  EXPECT_THAT(result.out, HasSubstr("doc2"));
+  EXPECT_THAT(result.out, Not(HasSubstr("doc3")));
+}
+
+TEST_F(CliTest, AJobIsStartedAndWatchedToItsSuccess) {
+  backend_.start_job = [](const v1::StartJobRequest& request, v1::Job& job) {
+    EXPECT_EQ(request.kind(), "analyze_usage");
+    EXPECT_EQ(request.params().fields().at("days").number_value(), 7);
+    job.set_job_id("job_1");
+    job.set_status(v1::Job::QUEUED);
+    return grpc::Status::OK;
+  };
+  std::atomic<int> polls = 0;
+  backend_.get_job = [&](const v1::GetJobRequest& request, v1::Job& job) {
+    EXPECT_EQ(request.job_id(), "job_1");
+    const int poll = ++polls;
+    job.set_status(poll < 3 ? v1::Job::RUNNING : v1::Job::SUCCEEDED);
+    job.mutable_progress()->set_total(3);
+    job.mutable_progress()->set_done(poll);
+    (*job.mutable_result()->mutable_fields())["requests"].set_number_value(12);
+    return grpc::Status::OK;
+  };
+  const auto result =
+      Run({"jobs", "start", "analyze_usage", "--params", R"({"days": 7})", "--watch"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, StartsWith("job_1  QUEUED\nRUNNING  1/3\nRUNNING  2/3\n"
+                                     "SUCCEEDED  3/3\n"));
+  EXPECT_THAT(result.out, HasSubstr("\"requests\": 12"));
+}
+
+TEST_F(CliTest, WatchingAJobThatFailsEndsWithItsErrorAndExitCodeOne) {
+  backend_.get_job = [](const auto&, v1::Job& job) {
+    job.set_status(v1::Job::FAILED);
+    job.mutable_error()->set_message("the model is away");
+    job.mutable_error()->set_reason("UPSTREAM_UNAVAILABLE");
+    return grpc::Status::OK;
+  };
+  const auto result = Run({"jobs", "watch", "job_1"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(result.err, "error: the model is away (UPSTREAM_UNAVAILABLE)\n");
+}
+
+TEST_F(CliTest, CtrlCLeavesAWatchedJobToItself) {
+  backend_.get_job = [](const auto&, v1::Job& job) {
+    job.set_status(v1::Job::RUNNING);
+    job.mutable_progress()->set_total(4);
+    job.mutable_progress()->set_done(1);
+    return grpc::Status::OK;
+  };
+  TerminalChild child(Command({"jobs", "watch", "job_1"}));
+  ASSERT_TRUE(child.WaitFor("[######------------------]  25 %")) << child.screen();
+  child.Type("\x03");
+  ASSERT_TRUE(child.WaitFor("The job goes on")) << child.screen();
+  EXPECT_EQ(child.Wait(), 130);
+}
+
+TEST_F(CliTest, CtrlCCancelsTheAnswerButNotTheConversation) {
+  absl::Notification server_saw_it;
+  std::atomic<int> turns = 0;
+  backend_.chat_stream = [&](auto& context, const v1::ChatRequest& request,
+                             FakeBackend::Writer& writer) {
+    if (++turns == 1) {
+      writer.Write(Delta("first answer"));
+      writer.Write(Done({}));
+      return grpc::Status::OK;
+    }
+    if (turns == 2) {
+      EXPECT_EQ(request.messages_size(), 3);
+      EXPECT_EQ(request.messages(1).content(), "first answer");
+      while (writer.Write(Delta("endless "))) {
+      }
+      server_saw_it.Notify();
+      return grpc::Status::CANCELLED;
+    }
+    EXPECT_EQ(request.messages_size(), 3);  // the question that was cancelled is forgotten
+    EXPECT_EQ(request.messages(2).content(), "again");
+    writer.Write(Delta("third answer"));
+    writer.Write(Done({}));
+    return grpc::Status::OK;
+  };
+  TerminalChild child(Command({"chat"}));
+  ASSERT_TRUE(child.WaitFor("> ")) << child.screen();
+  child.Type("one\n");
+  ASSERT_TRUE(child.WaitFor("first answer")) << child.screen();
+  child.Type("two\n");
+  ASSERT_TRUE(child.WaitFor("endless")) << child.screen();
+  child.Type("\x03");
+  ASSERT_TRUE(child.WaitFor("(cancelled)")) << child.screen();
+  EXPECT_TRUE(server_saw_it.WaitForNotificationWithTimeout(absl::Seconds(30)));
+  child.Type("again\n");
+  ASSERT_TRUE(child.WaitFor("third answer")) << child.screen();
+  child.Type("/exit\n");
+  EXPECT_EQ(child.Wait(), 0) << child.screen();
+}
+
+TEST_F(CliTest, CtrlCAtThePromptAndCtrlDLeaveTheConversation) {
+  for (const char* key : {"\x03", "\x04"}) {
+    TerminalChild child(Command({"chat"}));
+    ASSERT_TRUE(child.WaitFor("> ")) << child.screen();
+    child.Type(key);
+    EXPECT_EQ(child.Wait(), 0) << child.screen();
+  }
+}
+
+TEST_F(CliTest, ATerminalGetsNoControlCharactersOfAnAnswerButAPipeDoes) {
+  const std::string hostile = "before\x1b]0;owned\x07 after";
+  backend_.chat_stream = [&](auto&, const auto&, FakeBackend::Writer& writer) {
+    writer.Write(Delta(hostile));
+    writer.Write(Done({}));
+    return grpc::Status::OK;
+  };
+  TerminalChild child(Command({"chat", "hi"}));
+  EXPECT_EQ(child.Wait(), 0);
+  EXPECT_THAT(child.screen(), HasSubstr("before]0;owned after"));
+  EXPECT_EQ(Run({"chat", "hi"}).out, hostile + "\n");
+}
+
+TEST(OutputTest, ControlCharactersGoAndTextOfAllScriptsStays) {
+  EXPECT_EQ(cli::WithoutControls("a\x1b[31mb\r\x7f\tc\n"), "a[31mb\tc\n");
+  EXPECT_EQ(cli::WithoutControls("c1 \xc2\x9b"
+                                 "31m"),
+            "c1 31m");
+  EXPECT_EQ(cli::WithoutControls("日本語 é ©"), "日本語 é ©");
+}
+
+TEST(FormatTest, MoneyIsExact) {
+  EXPECT_EQ(cli::FormatUsd(12'300), "$0.000012300");
+  EXPECT_EQ(cli::FormatUsd(2'000'000'001), "$2.000000001");
+}
+
+}  // namespace
+}  // namespace aibackend::client

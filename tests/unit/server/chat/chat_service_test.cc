@@ -1,0 +1,230 @@
+#include "server/chat/chat_service.h"
+
+#include <functional>
+
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "gtest/gtest.h"
+#include "server/base/status.h"
+#include "tests/unit/fake_clock.h"
+
+namespace aibackend::chat {
+namespace {
+
+// Always finds the same passage, with a settable confidence.
+class FakeRetriever final : public retrieval::Retriever {
+ public:
+  retrieval::RetrieveResult Retrieve(const retrieval::RetrieveQuery& query) const override {
+    retrieval::RetrieveResult result;
+    result.confidence = confidence;
+    retrieval::Match match;
+    match.document_id = "doc";
+    match.chunk_id = "doc#0";
+    match.text = "The turtle swims.";
+    match.start = 10;
+    match.end = 27;
+    result.matches.push_back(match);
+    return result;
+  }
+  std::vector<WeightedTerm> Analyze(absl::string_view, const std::string&) const override {
+    return {};
+  }
+
+  double confidence = 0.9;
+};
+
+// Hands the test the sink of its latest generation; the test plays the model.
+class ScriptedModel final : public models::LanguageModel {
+ public:
+  models::ModelInfo info() const override { return {"scripted", "test", "", {}}; }
+
+  std::shared_ptr<models::Generation> Generate(
+      const models::GenerateRequest& request, std::shared_ptr<models::GenerateSink> sink) override {
+    absl::MutexLock lock(&mutex_);
+    request_ = request;
+    sink_ = std::move(sink);
+    ++calls_;
+    return std::make_shared<Handle>(*this);
+  }
+
+  // Waits until the model was called.
+  std::shared_ptr<models::GenerateSink> TakeSink() {
+    absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(
+        +[](std::shared_ptr<models::GenerateSink>* sink) { return *sink != nullptr; }, &sink_));
+    return std::move(sink_);
+  }
+  models::GenerateRequest request() {
+    absl::MutexLock lock(&mutex_);
+    return request_;
+  }
+  int calls() {
+    absl::MutexLock lock(&mutex_);
+    return calls_;
+  }
+  absl::Notification cancelled;
+
+ private:
+  struct Handle final : models::Generation {
+    explicit Handle(ScriptedModel& owner) : model(owner) {}
+    void Cancel() override {
+      if (!model.cancelled.HasBeenNotified()) model.cancelled.Notify();
+    }
+    ScriptedModel& model;
+  };
+
+  absl::Mutex mutex_;
+  models::GenerateRequest request_;
+  std::shared_ptr<models::GenerateSink> sink_;
+  int calls_ = 0;
+};
+
+struct Collected final : TurnSink {
+  void OnDelta(absl::string_view text) override { streamed.append(text.data(), text.size()); }
+  void OnDone(TurnResult r) override {
+    result = std::move(r);
+    done.Notify();
+  }
+  std::string streamed;
+  TurnResult result;
+  absl::Notification done;
+};
+
+class ChatServiceTest : public testing::Test {
+ protected:
+  static TurnRequest Ask() {
+    TurnRequest request;
+    request.request_id = "req_1";
+    request.messages = {{models::Role::kUser, "What swims?"}};
+    return request;
+  }
+  ChatService Make(ChatService::Options options = {}) {
+    return ChatService({&model_}, retriever_, executor_, clock_, options);
+  }
+  static models::GenerateResult Ok(std::vector<models::Citation> citations = {}) {
+    models::GenerateResult result;
+    result.finish_reason = "stop";
+    result.usage = {3, 2, false};
+    result.citations = std::move(citations);
+    return result;
+  }
+
+  FakeClock clock_;
+  FakeRetriever retriever_;
+  ScriptedModel model_;
+  std::shared_ptr<Collected> sink_ = std::make_shared<Collected>();
+  Executor executor_{2, 100};
+};
+
+TEST_F(ChatServiceTest, ATurnIsGroundedAnsweredAndTimed) {
+  ChatService service = Make();
+  ASSERT_TRUE(service.Start(Ask(), sink_).ok());
+  auto model_sink = model_.TakeSink();
+  EXPECT_EQ(model_.request().grounding->passages.at(0).text, "The turtle swims.");
+  clock_.Advance(absl::Milliseconds(40));
+  model_sink->OnDelta("The turtle ");
+  clock_.Advance(absl::Milliseconds(10));
+  model_sink->OnDelta("swims.");
+  model_sink->OnDone(Ok({{"doc", "doc#0", "", "", "The turtle swims.", 10, 27}}));
+  sink_->done.WaitForNotification();
+  EXPECT_TRUE(sink_->result.status.ok());
+  EXPECT_EQ(sink_->streamed, "The turtle swims.");
+  EXPECT_EQ(sink_->result.text, "The turtle swims.");
+  EXPECT_EQ(sink_->result.time_to_first_token, absl::Milliseconds(40));
+  EXPECT_EQ(sink_->result.elapsed, absl::Milliseconds(50));
+  EXPECT_EQ(sink_->result.citations.size(), 1u);
+  EXPECT_EQ(sink_->result.usage.completion_tokens, 2);
+}
+
+TEST_F(ChatServiceTest, AnInventedCitationDoesNotLeave) {
+  ChatService service = Make();
+  ASSERT_TRUE(service.Start(Ask(), sink_).ok());
+  auto model_sink = model_.TakeSink();
+  model_sink->OnDelta("x");
+  model_sink->OnDone(Ok({{"doc", "doc#0", "", "", "The turtle flies.", 10, 27}}));
+  sink_->done.WaitForNotification();
+  EXPECT_TRUE(sink_->result.status.ok());
+  EXPECT_TRUE(sink_->result.citations.empty());
+}
+
+TEST_F(ChatServiceTest, StrictWithoutEvidenceAnswersNoContextAndCallsNoModel) {
+  retriever_.confidence = 0.2;
+  ChatService service = Make({/*strict_default=*/true, 10});
+  ASSERT_TRUE(service.Start(Ask(), sink_).ok());
+  sink_->done.WaitForNotification();
+  EXPECT_TRUE(sink_->result.status.ok());
+  EXPECT_EQ(sink_->result.outcome, models::Outcome::kNoContext);
+  EXPECT_EQ(sink_->streamed, models::kNoContextAnswer);
+  EXPECT_TRUE(sink_->result.citations.empty());
+  EXPECT_EQ(model_.calls(), 0);
+}
+
+TEST_F(ChatServiceTest, RetrievalOffMeansNoGrounding) {
+  ChatService service = Make({true, 10});
+  TurnRequest request = Ask();
+  request.retrieval.enabled = false;
+  ASSERT_TRUE(service.Start(request, sink_).ok());
+  auto model_sink = model_.TakeSink();
+  EXPECT_FALSE(model_.request().grounding);
+  model_sink->OnDone(Ok());
+  sink_->done.WaitForNotification();
+}
+
+TEST_F(ChatServiceTest, CancelReachesTheModelAndTheAccountIsKept) {
+  ChatService service = Make();
+  const auto turn = service.Start(Ask(), sink_);
+  ASSERT_TRUE(turn.ok());
+  auto model_sink = model_.TakeSink();
+  model_sink->OnDelta("The tur");
+  (*turn)->Cancel();
+  model_.cancelled.WaitForNotification();
+  models::GenerateResult ended = Ok();
+  ended.status = MakeError(Reason::CANCELLED, "cancelled");
+  model_sink->OnDone(ended);
+  sink_->done.WaitForNotification();
+  EXPECT_EQ(ReasonOf(sink_->result.status), Reason::CANCELLED);
+  EXPECT_EQ(sink_->result.text, "The tur");
+  EXPECT_EQ(sink_->result.usage.completion_tokens, 2);
+}
+
+TEST_F(ChatServiceTest, ATurnCancelledBeforeTheModelIsCalledNeverCallsIt) {
+  absl::Notification release;
+  Executor busy(1, 10);
+  ASSERT_TRUE(busy.TrySubmit([&] { release.WaitForNotification(); }));
+  ChatService service({&model_}, retriever_, busy, clock_, {});
+  const auto turn = service.Start(Ask(), sink_);
+  ASSERT_TRUE(turn.ok());
+  (*turn)->Cancel();
+  release.Notify();
+  sink_->done.WaitForNotification();
+  EXPECT_EQ(ReasonOf(sink_->result.status), Reason::CANCELLED);
+  EXPECT_EQ(model_.calls(), 0);
+}
+
+TEST_F(ChatServiceTest, MoreTurnsThanAllowedAreRefusedAndTheirPlacesComeBack) {
+  ChatService service = Make({false, 1});
+  ASSERT_TRUE(service.Start(Ask(), sink_).ok());
+  auto model_sink = model_.TakeSink();
+  const auto refused = service.Start(Ask(), std::make_shared<Collected>());
+  EXPECT_EQ(ReasonOf(refused.status()), Reason::OVERLOADED);
+  EXPECT_TRUE(RetryAfterOf(refused.status()));
+  model_sink->OnDone(Ok());
+  sink_->done.WaitForNotification();
+  model_sink.reset();
+  auto again = std::make_shared<Collected>();
+  ASSERT_TRUE(service.Start(Ask(), again).ok());
+  model_.TakeSink()->OnDone(Ok());
+  again->done.WaitForNotification();
+}
+
+TEST_F(ChatServiceTest, AnUnknownModelIsRefusedWithTheKnownOnes) {
+  ChatService service = Make();
+  TurnRequest request = Ask();
+  request.model = "nope";
+  const auto refused = service.Start(request, sink_);
+  EXPECT_EQ(ReasonOf(refused.status()), Reason::MODEL_NOT_FOUND);
+  EXPECT_NE(std::string(refused.status().message()).find("scripted"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace aibackend::chat

@@ -1,0 +1,76 @@
+#include "server/chat/turn_rules.h"
+
+#include <cmath>
+
+#include "gtest/gtest.h"
+#include "server/base/status.h"
+
+namespace aibackend::chat {
+namespace {
+
+TurnRequest Good() {
+  TurnRequest request;
+  request.messages = {{models::Role::kSystem, "Be brief."}, {models::Role::kUser, "What is gRPC?"}};
+  return request;
+}
+
+void ExpectRefused(const TurnRequest& request, v1::Error::Reason reason, const std::string& field) {
+  const absl::Status status = CheckTurn(request);
+  EXPECT_EQ(ReasonOf(status), reason) << status;
+  EXPECT_EQ(FieldOf(status), field);
+}
+
+TEST(TurnRules, AGoodRequestPasses) {
+  EXPECT_TRUE(CheckTurn(Good()).ok());
+  TurnRequest edge = Good();
+  edge.temperature = 0;
+  edge.max_tokens = kMaxTokensMax;
+  edge.retrieval.top_k = kTopKMax;
+  EXPECT_TRUE(CheckTurn(edge).ok());
+  edge.temperature = 2;
+  edge.max_tokens = 1;
+  edge.retrieval.top_k = 1;
+  EXPECT_TRUE(CheckTurn(edge).ok());
+}
+
+TEST(TurnRules, EachNumberHasItsBounds) {
+  for (const double temperature : {-0.001, 2.001, std::nan(""), HUGE_VAL}) {
+    TurnRequest request = Good();
+    request.temperature = temperature;
+    ExpectRefused(request, Reason::TEMPERATURE_OUT_OF_RANGE, "temperature");
+  }
+  for (const int max_tokens : {0, -1, kMaxTokensMax + 1}) {
+    TurnRequest request = Good();
+    request.max_tokens = max_tokens;
+    ExpectRefused(request, Reason::FIELD_OUT_OF_RANGE, "max_tokens");
+  }
+  for (const int top_k : {0, -1, kTopKMax + 1}) {
+    TurnRequest request = Good();
+    request.retrieval.top_k = top_k;
+    ExpectRefused(request, Reason::TOP_K_OUT_OF_RANGE, "retrieval.top_k");
+  }
+}
+
+TEST(TurnRules, TheConversationHasALimit) {
+  TurnRequest request = Good();
+  request.messages.assign(kMessagesMax + 1, {models::Role::kUser, "x"});
+  ExpectRefused(request, Reason::FIELD_OUT_OF_RANGE, "messages");
+  request.messages = {{models::Role::kUser, std::string(kConversationBytesMax + 1, 'x')}};
+  ExpectRefused(request, Reason::REQUEST_TOO_LARGE, "messages");
+  request = Good();
+  request.user.assign(kUserBytesMax + 1, 'u');
+  ExpectRefused(request, Reason::FIELD_OUT_OF_RANGE, "user");
+}
+
+TEST(TurnRules, TheLastMessageIsTheUsersAndSaysSomething) {
+  TurnRequest request = Good();
+  request.messages.clear();
+  ExpectRefused(request, Reason::MESSAGES_EMPTY, "messages");
+  request.messages = {{models::Role::kUser, "hi"}, {models::Role::kAssistant, "hello"}};
+  ExpectRefused(request, Reason::FIELD_INVALID, "messages[1].role");
+  request.messages = {{models::Role::kUser, " \n\t"}};
+  ExpectRefused(request, Reason::FIELD_REQUIRED, "messages[0].content");
+}
+
+}  // namespace
+}  // namespace aibackend::chat

@@ -1,0 +1,117 @@
+#include "server/config/settings.h"
+
+#include <cstdlib>
+#include <fstream>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace aibackend::config {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+absl::StatusOr<Invocation> LoadArgs(std::vector<const char*> args) {
+  args.insert(args.begin(), "aibackend-server");
+  return Load(static_cast<int>(args.size()), args.data());
+}
+
+class SettingsTest : public testing::Test {
+ protected:
+  void SetEnv(const char* name, const char* value) {
+    setenv(name, value, 1);
+    names_.push_back(name);
+  }
+  std::string File(const std::string& text) {
+    const std::string path = testing::TempDir() + "/settings_test.toml";
+    std::ofstream(path) << text;
+    return path;
+  }
+  void TearDown() override {
+    for (const char* name : names_) unsetenv(name);
+  }
+
+ private:
+  std::vector<const char*> names_;
+};
+
+TEST_F(SettingsTest, DefaultsAreLoopbackAndEmbedded) {
+  const auto loaded = LoadArgs({});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_THAT(loaded->settings.listen, ElementsAre("127.0.0.1:50051"));
+  EXPECT_EQ(loaded->settings.openai_base_url, "");
+  EXPECT_EQ(loaded->settings.words_per_second, 50);
+  EXPECT_TRUE(loaded->settings.log_content);
+}
+
+TEST_F(SettingsTest, FlagWinsOverEnvironmentWinsOverFile) {
+  const std::string path =
+      File("[server]\njob-threads=2\nturns-max=20\nworker-threads=2\n[gateway]\nother=1\n");
+  SetEnv("AIB_TURNS_MAX", "30");
+  SetEnv("AIB_WORKER_THREADS", "3");
+  const auto loaded = LoadArgs({"--config", path.c_str(), "--worker-threads", "4"});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->settings.job_threads, 2);
+  EXPECT_EQ(loaded->settings.turns_max, 30);
+  EXPECT_EQ(loaded->settings.worker_threads, 4);
+}
+
+TEST_F(SettingsTest, AnUnknownKeyOfTheFileIsRefusedByName) {
+  const std::string path = File("[server]\njob-treads=2\n");
+  const auto loaded = LoadArgs({"--config", path.c_str()});
+  ASSERT_FALSE(loaded.ok());
+  EXPECT_THAT(std::string(loaded.status().message()), HasSubstr("job-treads"));
+}
+
+TEST_F(SettingsTest, AValueOutOfBoundsIsRefusedByName) {
+  SetEnv("AIB_JOB_THREADS", "0");
+  const auto loaded = LoadArgs({});
+  ASSERT_FALSE(loaded.ok());
+  EXPECT_THAT(std::string(loaded.status().message()), HasSubstr("job-threads"));
+}
+
+TEST_F(SettingsTest, AnAddressBeyondThisMachineNeedsAnExplicitWord) {
+  const auto refused = LoadArgs({"--listen", "127.0.0.1:1,0.0.0.0:2"});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("0.0.0.0:2"));
+  EXPECT_TRUE(LoadArgs({"--listen", "0.0.0.0:2", "--insecure-listen", "true"}).ok());
+  EXPECT_TRUE(LoadArgs({"--listen", "unix:/tmp/x.sock,[::1]:5,localhost:6"}).ok());
+}
+
+TEST_F(SettingsTest, EveryProblemOfMeaningIsReportedAtOnce) {
+  const auto refused =
+      LoadArgs({"--listen", "0.0.0.0:2", "--openai-base-url", "ftp://x", "--model", "extractive"});
+  ASSERT_FALSE(refused.ok());
+  const std::string message(refused.status().message());
+  EXPECT_THAT(message, HasSubstr("listen"));
+  EXPECT_THAT(message, HasSubstr("openai-base-url"));
+  EXPECT_THAT(message, HasSubstr("model"));
+}
+
+TEST_F(SettingsTest, SeveralAddressesComeByCommaFromTheEnvironment) {
+  SetEnv("AIB_SERVER_LISTEN", "127.0.0.1:7,unix:/tmp/y.sock");
+  const auto loaded = LoadArgs({});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_THAT(loaded->settings.listen, ElementsAre("127.0.0.1:7", "unix:/tmp/y.sock"));
+}
+
+TEST_F(SettingsTest, ThePrintedConfigurationHoldsNoSecretAndCanBeRead) {
+  SetEnv("AIB_OPENAI_API_KEY", "sk-secret");
+  const auto printed = LoadArgs({"--print-config"});
+  ASSERT_TRUE(printed.ok()) << printed.status();
+  EXPECT_THAT(printed->print, testing::Not(HasSubstr("sk-secret")));
+  EXPECT_THAT(printed->print, HasSubstr("words-per-second"));
+  const std::string path = File(printed->print);
+  EXPECT_TRUE(LoadArgs({"--config", path.c_str()}).ok())
+      << LoadArgs({"--config", path.c_str()}).status();
+}
+
+TEST_F(SettingsTest, HelpNamesTheEnvironmentVariables) {
+  const auto help = LoadArgs({"--help"});
+  ASSERT_TRUE(help.ok());
+  EXPECT_THAT(help->print, HasSubstr("AIB_SERVER_LISTEN"));
+}
+
+}  // namespace
+}  // namespace aibackend::config

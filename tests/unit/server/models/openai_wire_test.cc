@@ -1,0 +1,138 @@
+#include "server/models/openai_wire.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "server/base/status.h"
+
+namespace aibackend::models {
+namespace {
+
+GenerateRequest AskFor(const std::string& text) {
+  GenerateRequest request;
+  request.messages = {{Role::kSystem, "Be brief."}, {Role::kUser, text}};
+  return request;
+}
+
+nlohmann::json BodyOf(const GenerateRequest& request) {
+  return nlohmann::json::parse(RequestBody(request, "gpt-x", request.messages));
+}
+
+OpenAiPiece ReadOk(absl::string_view json, PieceKind kind = PieceKind::kChunk) {
+  auto piece = OpenAiReader().Read(json, kind);
+  EXPECT_TRUE(piece.ok()) << piece.status();
+  return piece.ok() ? *piece : OpenAiPiece();
+}
+
+TEST(RequestBody, CarriesWhatWasAskedForAndNothingElse) {
+  EXPECT_EQ(BodyOf(AskFor("Hi")), nlohmann::json::parse(R"({
+    "model": "gpt-x", "stream": false,
+    "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+  })"));
+  GenerateRequest request = AskFor("Hi");
+  request.messages.push_back({Role::kAssistant, "Hello"});
+  request.temperature = 0.7;
+  request.max_tokens = 12;
+  request.user = "u1";
+  request.stream = true;
+  EXPECT_EQ(BodyOf(request), nlohmann::json::parse(R"({
+    "model": "gpt-x", "temperature": 0.7, "max_tokens": 12, "user": "u1",
+    "stream": true, "stream_options": {"include_usage": true},
+    "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"},
+                 {"role": "assistant", "content": "Hello"}]
+  })"));
+}
+
+TEST(RequestBody, TextThatIsNotUtf8IsMended) {
+  EXPECT_EQ(BodyOf(AskFor("a\xFFz"))["messages"][1]["content"], "a\xEF\xBF\xBDz");
+}
+
+TEST(WithSystemPrompt, ItStandsAfterTheLeadingSystemMessages) {
+  const auto roles = [](std::vector<ChatMessage> messages) {
+    std::string contents;
+    for (const auto& message : WithSystemPrompt(std::move(messages), "+")) {
+      contents += message.content;
+    }
+    return contents;
+  };
+  EXPECT_EQ(roles({{Role::kSystem, "s"}, {Role::kSystem, "t"}, {Role::kUser, "u"}}), "st+u");
+  EXPECT_EQ(roles({{Role::kUser, "u"}, {Role::kSystem, "s"}, {Role::kUser, "v"}}), "+usv");
+}
+
+TEST(OpenAiReader, AChunkHasTextAndPerhapsAnEnd) {
+  const OpenAiPiece piece =
+      ReadOk(R"({"choices":[{"index":0,"delta":{"content":"h\u00e9"},"finish_reason":"length"}]})");
+  EXPECT_EQ(piece.text, "hé");
+  EXPECT_EQ(piece.finish_reason, "length");
+  EXPECT_FALSE(piece.usage);
+}
+
+TEST(OpenAiReader, AWholeAnswerHasAMessage) {
+  const OpenAiPiece piece = ReadOk(
+      R"({"choices":[{"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],
+          "usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}})",
+      PieceKind::kWhole);
+  EXPECT_TRUE(piece.has_choice);
+  EXPECT_EQ(piece.text, "hi");
+  ASSERT_TRUE(piece.usage);
+  EXPECT_EQ(piece.usage->prompt_tokens, 3);
+  EXPECT_EQ(piece.usage->completion_tokens, 1);
+  EXPECT_FALSE(piece.usage->estimated);
+}
+
+TEST(OpenAiReader, OfSeveralChoicesTheOneWithIndexZeroCounts) {
+  EXPECT_EQ(ReadOk(R"({"choices":[{"index":1,"delta":{"content":"b"}},
+                                  {"index":0,"delta":{"content":"a"}}]})")
+                .text,
+            "a");
+  EXPECT_FALSE(ReadOk(R"({"choices":[{"index":1,"delta":{"content":"b"}}]})").has_choice);
+}
+
+TEST(OpenAiReader, ARefusalIsTheModelsAnswer) {
+  EXPECT_EQ(ReadOk(R"({"choices":[{"delta":{"content":null,"refusal":"No."}}]})").text, "No.");
+}
+
+TEST(OpenAiReader, FieldsOfAnotherTypeCountAsAbsent) {
+  for (const std::string json :
+       {R"({})", R"({"choices":null})", R"({"choices":{}})", R"({"choices":[1]})",
+        R"({"choices":[{"delta":7}],"usage":7,"error":null})",
+        R"({"choices":[{"delta":{"content":{"x":1},"tool_calls":null},"finish_reason":3}]})",
+        R"({"usage":{"prompt_tokens":-1,"completion_tokens":1}})",
+        R"({"usage":{"prompt_tokens":1,"completion_tokens":99999999999}})",
+        R"({"usage":{"prompt_tokens":1.5,"completion_tokens":1}})"}) {
+    const OpenAiPiece piece = ReadOk(json);
+    EXPECT_EQ(piece.text, "") << json;
+    EXPECT_EQ(piece.finish_reason, "") << json;
+    EXPECT_FALSE(piece.usage) << json;
+    EXPECT_FALSE(piece.error) << json;
+    EXPECT_FALSE(piece.has_tool_call) << json;
+  }
+}
+
+TEST(OpenAiReader, AnErrorObjectIsReadWhateverElseThereIs) {
+  const OpenAiPiece piece =
+      ReadOk(R"({"choices":[],"error":{"message":"m","type":"t","code":"c"}})");
+  ASSERT_TRUE(piece.error);
+  EXPECT_EQ(piece.error->message, "m");
+  EXPECT_EQ(piece.error->kind, "c");
+  EXPECT_EQ(ReadOk(R"({"error":{"code":502}})").error->http_status, 502);
+  EXPECT_EQ(ReadOk(R"({"error":{"code":"429"}})").error->http_status, 429);
+  EXPECT_EQ(ReadOk(R"({"error":{"code":7,"type":"t"}})").error->kind, "t");
+}
+
+TEST(OpenAiReader, WhatIsNoJsonObjectIsABadResponse) {
+  for (const std::string json : {"", "[]", "1", "\"x\"", "{", "{\"a\":\"\xFF\"}", "{} {}",
+                                 "{\"a\":\"\\ud800\"}", "<html></html>"}) {
+    EXPECT_EQ(ReasonOf(OpenAiReader().Read(json, PieceKind::kChunk).status()),
+              Reason::UPSTREAM_BAD_RESPONSE)
+        << json;
+  }
+  std::string deep;
+  for (int i = 0; i < 100000; ++i) deep += "{\"a\":";
+  EXPECT_FALSE(OpenAiReader().Read(deep, PieceKind::kChunk).ok());
+}
+
+}  // namespace
+}  // namespace aibackend::models

@@ -1,0 +1,345 @@
+#include "server/usage/ledger.h"
+
+#include <atomic>
+#include <set>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "gmock/gmock.h"
+#include "tests/unit/temp_folder.h"
+
+namespace aibackend::usage {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+constexpr absl::Duration kLong = absl::Seconds(60);
+// Nothing is written until a test says so.
+constexpr storage::GroupWriter::Options kByHand = {kLong, 1'000'000, 1'000'000};
+
+class LedgerTest : public ::testing::Test {
+ protected:
+  LedgerTest() : database_(*storage::OpenSqlite(folder_.File("test.sqlite"))) { Start(kByHand); }
+
+  void Start(storage::GroupWriter::Options writer, Ledger::Options options = {}) {
+    ledger_.reset();
+    writer_.reset();
+    writer_ = std::make_unique<storage::GroupWriter>(*database_, writer);
+    ledger_ = std::make_unique<Ledger>(*database_, *writer_, options);
+  }
+
+  static RequestRow Row(const std::string& id, RequestStatus status = RequestStatus::kRunning) {
+    RequestRow row;
+    row.row_id = id;
+    row.request_id = RequestId("req-" + id);
+    row.created_at = absl::FromUnixMicros(1'700'000'000'000'001);
+    row.endpoint = "Chat";
+    row.user_id = "user";
+    row.model = "model";
+    row.status = status;
+    return row;
+  }
+
+  void Flush() { ASSERT_TRUE(writer_->Flush(kLong)); }
+
+  std::vector<RequestRow> All() {
+    auto page = ledger_->List(1000, "");
+    EXPECT_TRUE(page.ok()) << page.status();
+    EXPECT_TRUE(page->next_page_token.empty());
+    return page->rows;
+  }
+
+  TempFolder folder_;
+  std::unique_ptr<storage::Database> database_;
+  std::unique_ptr<storage::GroupWriter> writer_;
+  std::unique_ptr<Ledger> ledger_;
+};
+
+TEST_F(LedgerTest, ARowComesBackAsItEnded) {
+  RequestRow row = Row("a", RequestStatus::kError);
+  row.prompt = "question";
+  row.response = "answer";
+  row.prompt_tokens = 3;
+  row.completion_tokens = 4;
+  row.usage_estimated = true;
+  row.cost = NanoUsd{5'000'000'000'000};
+  row.response_time_ms = 12;
+  row.ttft_ms = 7;
+  row.error_reason = "INTERNAL";
+  ledger_->Begin(Row("a"));
+  ledger_->End(row);
+  Flush();
+  const auto rows = All();
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(rows[0].request_id, row.request_id);
+  EXPECT_EQ(rows[0].created_at, row.created_at);
+  EXPECT_EQ(rows[0].endpoint, "Chat");
+  EXPECT_EQ(rows[0].user_id, "user");
+  EXPECT_EQ(rows[0].model, "model");
+  EXPECT_EQ(rows[0].status, RequestStatus::kError);
+  EXPECT_EQ(rows[0].prompt, "question");
+  EXPECT_EQ(rows[0].response, "answer");
+  EXPECT_EQ(rows[0].prompt_bytes, 8);
+  EXPECT_EQ(rows[0].response_bytes, 6);
+  EXPECT_EQ(rows[0].prompt_tokens, 3);
+  EXPECT_EQ(rows[0].completion_tokens, 4);
+  EXPECT_TRUE(rows[0].usage_estimated);
+  EXPECT_EQ(rows[0].cost, row.cost);
+  EXPECT_EQ(rows[0].response_time_ms, 12);
+  EXPECT_EQ(rows[0].ttft_ms, 7);
+  EXPECT_EQ(rows[0].error_reason, "INTERNAL");
+}
+
+TEST_F(LedgerTest, ARowThatBeginsAndEndsWithinAnIntervalIsWrittenOnce) {
+  ASSERT_TRUE(database_
+                  ->Write([](storage::Session& s) -> absl::Status {
+                    AIB_RETURN_IF_ERROR(
+                        s.Execute("CREATE TABLE writes (id INTEGER PRIMARY KEY)").status());
+                    AIB_RETURN_IF_ERROR(s.Execute("CREATE TRIGGER i AFTER INSERT ON requests BEGIN"
+                                                  " INSERT INTO writes VALUES (NULL); END")
+                                            .status());
+                    return s
+                        .Execute(
+                            "CREATE TRIGGER u AFTER UPDATE ON requests BEGIN"
+                            " INSERT INTO writes VALUES (NULL); END")
+                        .status();
+                  })
+                  .ok());
+  ledger_->Begin(Row("a"));
+  ledger_->End(Row("a", RequestStatus::kOk));
+  Flush();
+  int64_t writes = 0;
+  ASSERT_TRUE(database_
+                  ->Read([&](storage::Session& s) {
+                    return s.Query("SELECT COUNT(*) FROM writes", {},
+                                   [&](const storage::Row& row) { writes = row.Int(0); });
+                  })
+                  .ok());
+  EXPECT_EQ(writes, 1);
+}
+
+TEST_F(LedgerTest, ARowCommittedRunningIsUpdatedWhenItEnds) {
+  ledger_->Begin(Row("a"));
+  Flush();
+  ASSERT_EQ(All().size(), 1u);
+  EXPECT_EQ(All()[0].status, RequestStatus::kRunning);
+  ledger_->End(Row("a", RequestStatus::kOk));
+  Flush();
+  ASSERT_EQ(All().size(), 1u);
+  EXPECT_EQ(All()[0].status, RequestStatus::kOk);
+}
+
+TEST_F(LedgerTest, AnEndDuringTheWriteOfItsBeginningIsKept) {
+  // Holds the transaction open after it has taken the beginning.
+  absl::Notification taken, ended;
+  ledger_->Begin(Row("a"));
+  ASSERT_TRUE(writer_->Enqueue([&](storage::Session&) {
+    taken.Notify();
+    ended.WaitForNotification();
+    return absl::OkStatus();
+  }));
+  std::thread flush([&] { EXPECT_TRUE(writer_->Flush(kLong)); });
+  taken.WaitForNotification();
+  ledger_->End(Row("a", RequestStatus::kOk));
+  ended.Notify();
+  flush.join();
+  Flush();
+  ASSERT_EQ(All().size(), 1u);
+  EXPECT_EQ(All()[0].status, RequestStatus::kOk);
+}
+
+TEST_F(LedgerTest, AWriteThatRunsAgainWritesTheSame) {
+  int runs = 0;
+  ledger_->Begin(Row("a"));
+  ASSERT_TRUE(writer_->Enqueue([&](storage::Session&) {
+    ++runs;
+    return MakeError(Reason::INTERNAL, "breaks the batch");
+  }));
+  ledger_->End(Row("b", RequestStatus::kOk));
+  Flush();
+  EXPECT_EQ(runs, 2);
+  EXPECT_EQ(All().size(), 2u);
+  EXPECT_EQ(ledger_->lost_rows(), 0);
+}
+
+TEST_F(LedgerTest, RacingRequestsLeaveOneRowEach) {
+  Start({absl::Milliseconds(1), 64, 1'000'000});
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 64; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 20; ++i) {
+        const std::string id = absl::StrCat(t, ".", i);
+        ledger_->Begin(Row(id));
+        const bool written = i % 3 != 0 || writer_->Flush(kLong);
+        EXPECT_TRUE(written);
+        ledger_->End(Row(id, RequestStatus::kOk));
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  Flush();
+  std::set<std::string> ids;
+  int64_t ok = 0;
+  std::string token;
+  do {
+    auto page = ledger_->List(500, token);
+    ASSERT_TRUE(page.ok());
+    for (const RequestRow& row : page->rows) {
+      EXPECT_TRUE(ids.insert(row.row_id).second) << row.row_id;
+      ok += row.status == RequestStatus::kOk;
+    }
+    token = page->next_page_token;
+  } while (!token.empty());
+  EXPECT_EQ(ids.size(), 64u * 20u);
+  EXPECT_EQ(ok, 64 * 20);
+}
+
+TEST_F(LedgerTest, WhatAKilledProcessLeftRunningIsMarked) {
+  ledger_->Begin(Row("ended"));
+  ledger_->Begin(Row("killed"));
+  ledger_->End(Row("ended", RequestStatus::kOk));
+  Flush();  // and then it is gone, without a word
+  auto reopened = *storage::OpenSqlite(folder_.File("test.sqlite"));
+  storage::GroupWriter writer(*reopened, kByHand);
+  Ledger next(*reopened, writer, {});
+  const auto recovered = next.RecoverInterrupted();
+  ASSERT_TRUE(recovered.ok()) << recovered.status();
+  EXPECT_EQ(*recovered, 1);
+  const auto page = next.List(10, "");
+  ASSERT_EQ(page->rows.size(), 2u);
+  EXPECT_EQ(page->rows[0].row_id, "killed");
+  EXPECT_EQ(page->rows[0].status, RequestStatus::kError);
+  EXPECT_EQ(page->rows[0].error_reason, "INTERRUPTED");
+  EXPECT_EQ(page->rows[1].status, RequestStatus::kOk);
+}
+
+TEST_F(LedgerTest, TheWriterMayOutliveTheLedger) {
+  ledger_->End(Row("a", RequestStatus::kOk));
+  ledger_.reset();
+  Flush();
+  ledger_ = std::make_unique<Ledger>(*database_, *writer_, Ledger::Options{});
+  EXPECT_EQ(All().size(), 1u);
+}
+
+TEST_F(LedgerTest, ContentIsCutOnACharacterAndItsSizeKept) {
+  Start(kByHand, {true, 7});
+  RequestRow row = Row("a", RequestStatus::kOk);
+  row.prompt = "日本語";  // 9 bytes
+  row.response = "short";
+  row.response_bytes = 5000;  // the caller kept less than was sent
+  ledger_->End(row);
+  Flush();
+  EXPECT_EQ(All()[0].prompt, "日本");
+  EXPECT_EQ(All()[0].prompt_bytes, 9);
+  EXPECT_EQ(All()[0].response, "short");
+  EXPECT_EQ(All()[0].response_bytes, 5000);
+}
+
+TEST_F(LedgerTest, ContentStaysOutWhereItIsNotLogged) {
+  Start(kByHand, {false});
+  RequestRow row = Row("a", RequestStatus::kOk);
+  row.prompt = "secret";
+  ledger_->End(row);
+  Flush();
+  EXPECT_EQ(All()[0].prompt, "");
+  EXPECT_EQ(All()[0].prompt_bytes, 6);
+}
+
+TEST_F(LedgerTest, ContentThatWaitsIsBoundedAndItsRowsAreKept) {
+  Start(kByHand, {true, 64, 10});
+  for (const char* id : {"a", "b"}) {
+    RequestRow row = Row(id, RequestStatus::kOk);
+    row.prompt = "12345678";
+    ledger_->Begin(row);
+    ledger_->End(row);
+  }
+  Flush();
+  RequestRow after = Row("c", RequestStatus::kOk);  // what was written waits no more
+  after.prompt = "12345678";
+  ledger_->End(after);
+  Flush();
+  const auto rows = All();
+  ASSERT_EQ(rows.size(), 3u);
+  EXPECT_EQ(rows[0].prompt, "12345678");
+  EXPECT_EQ(rows[1].prompt, "");
+  EXPECT_EQ(rows[1].prompt_bytes, 8);
+  EXPECT_EQ(rows[2].prompt, "12345678");
+}
+
+TEST_F(LedgerTest, AFullQueueLosesTheEndAndCountsIt) {
+  Start({kLong, 1'000'000, 1});
+  ledger_->Begin(Row("a"));
+  ledger_->Begin(Row("b"));  // refused; its end may find room
+  EXPECT_EQ(ledger_->lost_rows(), 0);
+  ledger_->End(Row("b", RequestStatus::kOk));
+  EXPECT_EQ(ledger_->lost_rows(), 1);
+  ledger_->End(Row("a", RequestStatus::kOk));  // is there already, needs no room
+  EXPECT_EQ(ledger_->lost_rows(), 1);
+  Flush();
+  ASSERT_EQ(All().size(), 1u);
+  EXPECT_EQ(All()[0].status, RequestStatus::kOk);
+}
+
+TEST_F(LedgerTest, PagesGoOnWhereTheLastEndedThoughRowsArrive) {
+  for (int i = 0; i < 5; ++i) {
+    RequestRow row = Row(absl::StrCat("r", i), RequestStatus::kOk);
+    row.created_at += absl::Microseconds(i / 2);  // pairs share their time
+    ledger_->End(row);
+  }
+  Flush();
+  auto ids = [](const RequestPage& page) {
+    std::vector<std::string> result;
+    for (const auto& row : page.rows) result.push_back(row.row_id);
+    return result;
+  };
+  auto page = ledger_->List(2, "");
+  EXPECT_THAT(ids(*page), ElementsAre("r4", "r3"));
+  RequestRow newer = Row("r9", RequestStatus::kOk);
+  newer.created_at += absl::Seconds(1);
+  ledger_->End(newer);
+  Flush();
+  page = ledger_->List(2, page->next_page_token);
+  EXPECT_THAT(ids(*page), ElementsAre("r2", "r1"));
+  page = ledger_->List(2, page->next_page_token);
+  EXPECT_THAT(ids(*page), ElementsAre("r0"));
+  EXPECT_EQ(page->next_page_token, "");
+}
+
+TEST_F(LedgerTest, APageTokenThatIsGarbageIsRefused) {
+  EXPECT_EQ(ReasonOf(ledger_->List(10, "garbage").status()), Reason::PAGE_TOKEN_INVALID);
+}
+
+TEST_F(LedgerTest, TotalsCountASpanByModelUserAndStatus) {
+  auto put = [&](const char* id, const char* model, RequestStatus status, int at) {
+    RequestRow row = Row(id, status);
+    row.model = model;
+    row.created_at = absl::FromUnixSeconds(at);
+    row.prompt_tokens = 10;
+    row.completion_tokens = 1;
+    row.cost = NanoUsd{7};
+    ledger_->End(row);
+  };
+  put("a", "m1", RequestStatus::kOk, 100);
+  put("b", "m1", RequestStatus::kOk, 199);
+  put("c", "m1", RequestStatus::kError, 150);
+  put("d", "m2", RequestStatus::kOk, 150);
+  put("before", "m1", RequestStatus::kOk, 99);
+  put("after", "m1", RequestStatus::kOk, 200);
+  Flush();
+  const auto totals = ledger_->Totals(absl::FromUnixSeconds(100), absl::FromUnixSeconds(200));
+  ASSERT_TRUE(totals.ok()) << totals.status();
+  ASSERT_EQ(totals->size(), 3u);
+  const UsageTotal& ok = (*totals)[1];
+  EXPECT_EQ(ok.model, "m1");
+  EXPECT_EQ(ok.status, RequestStatus::kOk);
+  EXPECT_EQ(ok.requests, 2);
+  EXPECT_EQ(ok.prompt_tokens, 20);
+  EXPECT_EQ(ok.completion_tokens, 2);
+  EXPECT_EQ(ok.cost, NanoUsd{14});
+  EXPECT_THAT(*ledger_->Totals(absl::FromUnixSeconds(300), absl::InfiniteFuture()), IsEmpty());
+}
+
+}  // namespace
+}  // namespace aibackend::usage
