@@ -21,8 +21,9 @@ EdgeOptions EdgeOptionsOf(const Settings& settings) {
   options.io_threads = settings.io_threads;
   options.connections_max = static_cast<size_t>(settings.connections_max);
   options.body_bytes_max = static_cast<size_t>(settings.body_bytes_max);
-  options.refusal_body = [](Refusal refusal, const std::string& message) {
-    return RefusalBody(refusal, message, NewRequestId());
+  options.request_deadline = absl::Milliseconds(settings.read_timeout_ms);
+  options.refusal_answer = [](Refusal refusal, const std::string& message) {
+    return RefusalAnswer(refusal, message, NewRequestId());
   };
   return options;
 }

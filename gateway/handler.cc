@@ -29,6 +29,18 @@ void RespondAllow(Exchange& exchange, const std::string& allow, const std::strin
   exchange.Respond(error.http_status, std::move(headers), ErrorJson(error, request_id));
 }
 
+// A page of another site makes the reader's browser send this. What its address protects, such as a
+// service on loopback, would not be protected from there: forms and plain posts need no permission.
+bool IsCrossOrigin(const httplib::Request& request) {
+  if (request.method == "GET" || request.method == "HEAD" || request.method == "OPTIONS")
+    return false;
+  if (!request.has_header("Origin")) return false;
+  const std::string origin = request.get_header_value("Origin");  // scheme://host[:port], or null
+  const size_t scheme = origin.find("://");
+  return scheme == std::string::npos ||
+         origin.substr(scheme + 3) != request.get_header_value("Host");
+}
+
 ApiError NotReadyError(const grpc::Status& status) {
   const bool reached = status.error_code() == grpc::StatusCode::FAILED_PRECONDITION ||
                        status.error_code() == grpc::StatusCode::UNIMPLEMENTED;
@@ -98,6 +110,13 @@ void Handler::Handle(std::shared_ptr<Exchange> exchange) {
   if (fixed != fixed_.end()) return AnswerFixed(fixed->second, std::move(exchange), request_id);
 
   const RouteTable::Found found = routes_.Find(request.method, target.path);
+  if (IsCrossOrigin(request)) {
+    exchange = Observe(std::move(exchange), request_id, unmatched_);
+    return RespondError(*exchange,
+                        MakeApiError(Reason::CROSS_ORIGIN_REFUSED,
+                                     "a page of another site may not call this service"),
+                        request_id);
+  }
   if (!found.route) return AnswerUnrouted(std::move(exchange), found, target.path, request_id);
 
   const Route& route = *found.route;

@@ -1,6 +1,7 @@
 #include <signal.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <cstdio>
 
@@ -23,6 +24,14 @@ sigset_t BlockEndSignals() {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);  // a client that leaves is an error of write(), no signal
   return signals;
+}
+
+// A connection is a file: as many as the system lets this process have.
+void RaiseFileLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 // Returns at the first signal; a second one ends the program at once.
@@ -58,6 +67,7 @@ int main(int argc, char** argv) {
   }
   const aibackend::gateway::Settings& settings = invocation->settings;
   StartLog(settings.log_level);
+  RaiseFileLimit();
 
   const auto gateway = aibackend::gateway::Gateway::Start(settings);
   if (!gateway.ok()) {

@@ -25,13 +25,13 @@ void DeclareNetwork(CLI::App& app, Settings& s) {
                  "Listen beyond this machine although nobody is asked for a key; for containers "
                  "and private networks")
       ->envname("AIB_INSECURE_LISTEN")
-      ->default_val(false)
+      ->default_str("false")
       ->group("Network");
   app.add_option("--servers", s.servers,
                  "aibackend-servers to call: host:port or unix:/path, several by comma")
       ->envname("AIB_SERVERS")
       ->delimiter(',')
-      ->default_val(std::vector<std::string>{"127.0.0.1:50051"})
+      ->default_str("127.0.0.1:50051")
       ->group("Network");
   app.add_option("--io-threads", s.io_threads, "Threads that serve the HTTP connections")
       ->envname("AIB_GATEWAY_IO_THREADS")
@@ -51,6 +51,12 @@ void DeclareLimits(CLI::App& app, Settings& s) {
       ->envname("AIB_GATEWAY_BODY_BYTES_MAX")
       ->default_val(16 * 1024 * 1024)
       ->check(CLI::Range(1024, 32 * 1024 * 1024))
+      ->group("Limits");
+  app.add_option("--read-timeout-ms", s.read_timeout_ms,
+                 "For a request to arrive, from its first byte to its last; beyond it: 408")
+      ->envname("AIB_GATEWAY_READ_TIMEOUT_MS")
+      ->default_val(30'000)
+      ->check(CLI::Range(100, kDayMs))
       ->group("Limits");
   app.add_option("--request-timeout-ms", s.request_timeout_ms,
                  "For a call to a server as a whole, streams too; beyond it: 504")

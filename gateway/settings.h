@@ -12,13 +12,14 @@ namespace aibackend::gateway {
 struct Settings {
   std::string listen;  // host:port
   bool insecure_listen = false;
-  std::vector<std::string> servers;
+  std::vector<std::string> servers = {"127.0.0.1:50051"};
   int io_threads = 0;
   int heartbeat_interval_ms = 0;
   int request_timeout_ms = 0;
   int drain_timeout_ms = 0;
   int body_bytes_max = 0;
   int connections_max = 0;
+  int read_timeout_ms = 0;
   std::string log_level;
 
   // The two parts of `listen`, which Load has checked; an IPv6 host without its brackets.

@@ -32,7 +32,7 @@ void BM_ChatResponseToJson(benchmark::State& state) {
   auto* citation = response.add_citations();
   citation->set_document_id("sample-fastapi");
   citation->set_text(std::string(120, 'b'));
-  for (auto _ : state) benchmark::DoNotOptimize(WriteJson(response));
+  for (auto _ : state) benchmark::DoNotOptimize(MessageToJson(response));
   state.SetItemsProcessed(state.iterations());
 }
 BENCHMARK(BM_ChatResponseToJson);

@@ -189,9 +189,9 @@ void Connection::Serve() {
 
 void Connection::Refuse(const Refused& refused) {
   context_->refusals.fetch_add(1, std::memory_order_relaxed);
-  auto [body, content_type] = context_->RefusalBody(refused);
+  auto [headers, body] = context_->RefusalAnswer(refused);
   MutexLock lock(mutex_);
-  SendWhole(StatusOf(refused.why), {{"Content-Type", std::move(content_type)}}, std::move(body),
+  SendWhole(StatusOf(refused.why), std::move(headers), std::move(body),
             /*head_request=*/false, /*http10=*/false, /*keep_alive=*/false);
 }
 

@@ -120,9 +120,8 @@ void Connection::Drop(Number number) {
   }
   if (begun) return Abort(number);
   const Refused refused{Refusal::kUnanswered, "the request was not answered"};
-  auto [body, content_type] = context_->RefusalBody(refused);
-  Respond(number, StatusOf(refused.why), {{"Content-Type", std::move(content_type)}},
-          std::move(body));
+  auto [headers, body] = context_->RefusalAnswer(refused);
+  Respond(number, StatusOf(refused.why), std::move(headers), std::move(body));
 }
 
 Connection::Answer Connection::Complete(Number number) {

@@ -50,10 +50,10 @@ struct EdgeOptions {
   absl::Duration idle_timeout = absl::Seconds(75);  // between requests
   absl::Duration stall_timeout =
       absl::Seconds(30);  // a client that reads nothing of what waits for it
-  // Makes the body and content type of a refusal, so that it has the service's error shape. Called
+  // Makes the headers and the body of a refusal, so that it has the service's error shape. Called
   // from any thread; without it a refusal is its message as plain text.
-  std::function<std::pair<std::string, std::string>(Refusal, const std::string& message)>
-      refusal_body;
+  std::function<std::pair<HeaderList, std::string>(Refusal, const std::string& message)>
+      refusal_answer;
 };
 
 // One request and its answer. The handler, and whoever it hands the Exchange to, may call from any

@@ -54,10 +54,10 @@ class OpenCount {
 struct EdgeContext {
   EdgeContext(EdgeOptions o, Edge::Handler h) : options(std::move(o)), handler(std::move(h)) {}
 
-  // The body and content type of a refusal.
-  std::pair<std::string, std::string> RefusalBody(const Refused& refused) const {
-    if (options.refusal_body) return options.refusal_body(refused.why, refused.message);
-    return {refused.message + "\n", "text/plain; charset=utf-8"};
+  // The headers and the body of a refusal.
+  std::pair<HeaderList, std::string> RefusalAnswer(const Refused& refused) const {
+    if (options.refusal_answer) return options.refusal_answer(refused.why, refused.message);
+    return {{{"Content-Type", "text/plain; charset=utf-8"}}, refused.message + "\n"};
   }
 
   const EdgeOptions options;

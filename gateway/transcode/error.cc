@@ -207,8 +207,8 @@ void RespondError(Exchange& exchange, const ApiError& error, const std::string& 
   exchange.Respond(error.http_status, ErrorHeaders(error), ErrorJson(error, request_id));
 }
 
-std::pair<std::string, std::string> RefusalBody(Refusal refusal, const std::string& message,
-                                                const std::string& request_id) {
+std::pair<HeaderList, std::string> RefusalAnswer(Refusal refusal, const std::string& message,
+                                                 const std::string& request_id) {
   const auto reason = [refusal] {
     switch (refusal) {
       case Refusal::kMalformed:
@@ -223,13 +223,16 @@ std::pair<std::string, std::string> RefusalBody(Refusal refusal, const std::stri
       case Refusal::kUnsupportedEncoding:
         return Reason::UNSUPPORTED_MEDIA_TYPE;
       case Refusal::kTooManyConnections:
-        return Reason::OVERLOADED;
+        return Reason::TOO_MANY_CONNECTIONS;
       case Refusal::kUnanswered:
         return Reason::INTERNAL;
     }
     return Reason::MALFORMED_REQUEST;
   }();
-  return {ErrorJson(MakeApiError(reason, message), request_id), "application/json"};
+  const ApiError error = MakeApiError(reason, message);
+  HeaderList headers = ErrorHeaders(error);
+  headers.emplace_back("x-request-id", request_id);
+  return {std::move(headers), ErrorJson(error, request_id)};
 }
 
 }  // namespace aibackend::gateway

@@ -43,8 +43,8 @@ HeaderList ErrorHeaders(const ApiError& error);
 // Answers with status, headers and body of `error`.
 void RespondError(Exchange& exchange, const ApiError& error, const std::string& request_id);
 
-// EdgeOptions.refusal_body: the body and content type of what the edge refuses by itself.
-std::pair<std::string, std::string> RefusalBody(Refusal refusal, const std::string& message,
-                                                const std::string& request_id);
+// EdgeOptions.refusal_answer: the headers and the body of what the edge refuses by itself.
+std::pair<HeaderList, std::string> RefusalAnswer(Refusal refusal, const std::string& message,
+                                                 const std::string& request_id);
 
 }  // namespace aibackend::gateway

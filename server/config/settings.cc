@@ -23,13 +23,13 @@ void Declare(CLI::App& app, Settings& s) {
                  "Addresses of the gRPC port: host:port or unix:/path, several by comma")
       ->envname("AIB_SERVER_LISTEN")
       ->delimiter(',')
-      ->default_val(std::vector<std::string>{"127.0.0.1:50051"})
+      ->default_str("127.0.0.1:50051")
       ->group("Server");
   app.add_option("--insecure-listen", s.insecure_listen,
                  "Listen beyond this machine although nobody is asked for a key; for containers "
                  "and private networks")
       ->envname("AIB_INSECURE_LISTEN")
-      ->default_val(false)
+      ->default_str("false")
       ->group("Server");
   app.add_option("--data-dir", s.data_dir, "Folder of the database; made if it is missing")
       ->envname("AIB_DATA_DIR")
@@ -38,7 +38,7 @@ void Declare(CLI::App& app, Settings& s) {
   app.add_option("--seed-empty", s.seed_empty,
                  "Load the sample corpus at start when no document is stored")
       ->envname("AIB_SEED_EMPTY")
-      ->default_val(false)
+      ->default_str("false")
       ->group("Server");
   app.add_option("--drain-timeout-ms", s.drain_timeout_ms,
                  "After SIGTERM, how long running calls may go on")
@@ -55,7 +55,7 @@ void Declare(CLI::App& app, Settings& s) {
   app.add_option("--log-content", s.log_content,
                  "Keep prompts and responses in the usage log; false: only their sizes")
       ->envname("AIB_LOG_CONTENT")
-      ->default_val(true)
+      ->default_str("true")
       ->group("Logging");
 
   app.add_option("--openai-base-url", s.openai_base_url,
@@ -104,7 +104,7 @@ void Declare(CLI::App& app, Settings& s) {
   app.add_option("--retrieval-strict", s.retrieval_strict,
                  "Where a request doesn't say: answer only from documents, or with NO_CONTEXT")
       ->envname("AIB_RETRIEVAL_STRICT")
-      ->default_val(false)
+      ->default_str("false")
       ->group("Models");
 
   app.add_option("--worker-threads", s.worker_threads, "Threads for retrieval and database work")

@@ -10,14 +10,14 @@
 namespace aibackend::config {
 
 struct Settings {
-  std::vector<std::string> listen;
+  std::vector<std::string> listen = {"127.0.0.1:50051"};
   bool insecure_listen = false;
   std::string data_dir;
   bool seed_empty = false;
   int drain_timeout_ms = 0;
 
   std::string log_level;
-  bool log_content = false;
+  bool log_content = true;
 
   std::string model;
   std::string openai_base_url;

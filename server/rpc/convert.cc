@@ -254,7 +254,8 @@ std::string StructToJson(const google::protobuf::Struct& fields) {
   if (fields.fields().empty()) return {};
   std::string json;
   (void)google::protobuf::util::MessageToJsonString(fields, &json);
-  return json;
+  // protobuf's maps have no order of their own; nlohmann's do, so that equal fields are equal text.
+  return jobs::Json::parse(json, nullptr, /*allow_exceptions=*/false).dump();
 }
 
 void JsonToStruct(const std::string& json, google::protobuf::Struct* out) {

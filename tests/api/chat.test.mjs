@@ -139,7 +139,7 @@ test('the names that newcomers know answer too', async () => {
   }
   const { body } = await stack.json('GET', '/generate?prompt=What+is+FastAPI%3F');
   assert.match(body.response, /FastAPI/);
-  const stream = await stack.fetch('/ai/stream', { method: 'POST', body: JSON.stringify(ask('What is FastAPI?')), headers: { accept: 'text/plain' } });
+  const stream = await stack.fetch('/ai/stream', { method: 'POST', body: JSON.stringify(ask('What is FastAPI?')), headers: { accept: 'text/plain', 'content-type': 'application/json' } });
   assert.match(stream.headers.get('content-type'), /^text\/plain/);
   assert.match(await stream.text(), /FastAPI/);
   const { body: models } = await stack.json('GET', '/v1/models');

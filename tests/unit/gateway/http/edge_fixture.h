@@ -75,11 +75,11 @@ class EdgeTest : public ::testing::Test {
  protected:
   void Start(Edge::Handler handler) {
     options_.port = 0;
-    if (!options_.refusal_body) {
-      options_.refusal_body = [](Refusal refusal, const std::string& message) {
-        return std::make_pair("{\"refusal\":" + std::to_string(static_cast<int>(refusal)) +
-                                  ",\"message\":\"" + message + "\"}",
-                              std::string("application/json"));
+    if (!options_.refusal_answer) {
+      options_.refusal_answer = [](Refusal refusal, const std::string& message) {
+        return std::make_pair(HeaderList{{"Content-Type", "application/json"}},
+                              "{\"refusal\":" + std::to_string(static_cast<int>(refusal)) +
+                                  ",\"message\":\"" + message + "\"}");
       };
     }
     auto edge = Edge::Start(options_, std::move(handler));

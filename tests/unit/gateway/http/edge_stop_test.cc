@@ -18,7 +18,7 @@ TEST_F(EdgeStopTest, APortThatIsTakenIsAnError) {
   EXPECT_FALSE(Edge::Start(options, [](std::shared_ptr<Exchange>) {}).ok());
 }
 
-TEST_F(EdgeStopTest, WithoutARefusalBodyTheMessageIsPlainText) {
+TEST_F(EdgeStopTest, WithoutARefusalAnswerTheMessageIsPlainText) {
   EdgeOptions options;
   options.port = 0;
   auto edge = Edge::Start(options, [](std::shared_ptr<Exchange>) {});

@@ -89,8 +89,10 @@ TEST(ApiError, DetailsThatAreGarbageAreAsIfAbsent) {
 
 TEST(ApiError, ARefusalOfTheEdgeHasTheSameShape) {
   for (int refusal = 0; refusal <= static_cast<int>(Refusal::kUnanswered); ++refusal) {
-    const auto [body, type] = RefusalBody(static_cast<Refusal>(refusal), "why", "req_2");
-    EXPECT_EQ(type, "application/json");
+    const auto [headers, body] = RefusalAnswer(static_cast<Refusal>(refusal), "why", "req_2");
+    EXPECT_EQ(headers.front(),
+              std::make_pair(std::string("Content-Type"), std::string("application/json")));
+    EXPECT_EQ(headers.back(), std::make_pair(std::string("x-request-id"), std::string("req_2")));
     const auto json = nlohmann::json::parse(body)["error"];
     EXPECT_EQ(json["message"], "why");
     EXPECT_EQ(json["request_id"], "req_2");
