@@ -145,7 +145,7 @@ void Handler::AnswerUnrouted(std::shared_ptr<Exchange> exchange, const RouteTabl
   RespondError(
       *exchange,
       MakeApiError(Reason::ROUTE_NOT_FOUND, absl::StrCat("there is no such path; ", hint,
-                                                         "All paths: /docs and /openapi.json")),
+                                                         "/docs and /openapi.json list all")),
       request_id);
 }
 

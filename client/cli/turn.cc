@@ -49,9 +49,6 @@ std::optional<std::string> RunTurn(Session& session, const v1::ChatRequest& requ
 }
 
 void PrintEnding(Output& out, const v1::ChatResponse& response) {
-  if (response.outcome() == v1::ChatResponse::NO_CONTEXT) {
-    out.Note("No context found: the documents hold no evidence for an answer.");
-  }
   if (response.finish_reason() == "length") {
     out.Note("(cut: the answer reached the limit of its tokens)");
   }

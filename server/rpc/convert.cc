@@ -201,8 +201,8 @@ void Fill(const jobs::Job& job, v1::Job* out) {
   out->set_job_id(job.id.value);
   out->set_kind(job.kind);
   out->set_status(static_cast<v1::Job::Status>(static_cast<int>(job.status) + v1::Job::QUEUED));
-  out->mutable_progress()->set_done(job.progress.done);
-  out->mutable_progress()->set_total(job.progress.total);
+  out->mutable_progress()->set_done(static_cast<int>(job.progress.done));
+  out->mutable_progress()->set_total(static_cast<int>(job.progress.total));
   out->mutable_progress()->set_message(job.progress.message);
   if (!job.result.empty()) JsonToStruct(job.result, out->mutable_result());
   if (!job.error_reason.empty()) {

@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import grpc from '@grpc/grpc-js';
 import { bin, root, Stack } from './stack.mjs';
 
 let stack;
@@ -92,6 +93,25 @@ test('the fixed pages: health, ready, metrics, openapi', async () => {
   const metrics = await (await stack.fetch('/metrics')).text();
   assert.match(metrics, /^# HELP /m);
   assert.match(metrics, /requests_total/);
+});
+
+test('server reflection and health answer, so that grpcurl needs no proto file', async () => {
+  const client = new grpc.Client(stack.target, grpc.credentials.createInsecure());
+  const same = (bytes) => bytes;
+  // ServerReflectionRequest{list_services: ""}: field 7, no bytes.
+  const services = await new Promise((resolve, reject) => {
+    const call = client.makeBidiStreamRequest('/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo', same, same);
+    call.on('data', (bytes) => { resolve(bytes.toString('latin1')); call.cancel(); });
+    call.on('error', reject);
+    call.write(Buffer.from([0x3a, 0x00]));
+  });
+  for (const name of ['aibackend.v1.AiBackend', 'aibackend.v1.AiBackendAdmin', 'grpc.health.v1.Health']) {
+    assert.ok(services.includes(name), name);
+  }
+  const health = await new Promise((resolve, reject) =>
+    client.makeUnaryRequest('/grpc.health.v1.Health/Check', same, same, Buffer.alloc(0), (error, bytes) => (error ? reject(error) : resolve(bytes))));
+  assert.deepEqual([...health], [0x08, 0x01]);  // SERVING
+  client.close();
 });
 
 test('ready says so when the server is gone', async () => {

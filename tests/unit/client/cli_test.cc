@@ -82,11 +82,12 @@ TEST_F(CliTest, ChatReadsItsPromptFromAPipeAndSaysWhenThereIsNoContext) {
     EXPECT_EQ(request.prompt(), "from a pipe");
     EXPECT_FALSE(request.retrieval().has_strict());
     response.set_outcome(v1::ChatResponse::NO_CONTEXT);
+    response.set_response("No context found: nothing fits.");
     return grpc::Status::OK;
   };
   const auto result = Run({"chat", "--no-stream"}, "from a pipe");
   EXPECT_EQ(result.exit_code, 0);
-  EXPECT_THAT(result.out, StartsWith("No context found"));
+  EXPECT_EQ(result.out, "No context found: nothing fits.\n");
 }
 
 TEST_F(CliTest, ChatPrintsTheWholeAnswerAsJson) {
