@@ -30,8 +30,14 @@ void RespondAllow(Exchange& exchange, const std::string& allow, const std::strin
 }
 
 // A page of another site makes the reader's browser send this. What its address protects, such as a
-// service on loopback, would not be protected from there: forms and plain posts need no permission.
+// service on loopback, would not be protected from there: forms, plain posts and images need no
+// permission. Browsers say where a request comes from (www.w3.org/TR/fetch-metadata), to HTTPS and
+// loopback at least; older ones, and to other addresses, only by the Origin of what isn't a GET.
 bool IsCrossOrigin(const httplib::Request& request) {
+  const std::string site = request.get_header_value("Sec-Fetch-Site");
+  if (site == "same-origin") return false;  // also where a proxy gives the request another Host
+  // A GET too, which may cost tokens; but a link that a person follows is no such page's doing.
+  if (site == "cross-site" && request.get_header_value("Sec-Fetch-Mode") != "navigate") return true;
   if (request.method == "GET" || request.method == "HEAD" || request.method == "OPTIONS")
     return false;
   if (!request.has_header("Origin")) return false;

@@ -108,7 +108,9 @@ class GatewaySection final : public CLI::ConfigBase {
  private:
   bool IsInEnvironment(const std::string& name) const {
     const CLI::Option* option = app_.get_option_no_throw("--" + name);
-    return option && !option->get_envname().empty() && std::getenv(option->get_envname().c_str());
+    if (!option || option->get_envname().empty()) return false;
+    const char* value = std::getenv(option->get_envname().c_str());
+    return value && *value;  // an empty one is none to CLI11 either
   }
 
   const CLI::App& app_;

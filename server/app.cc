@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "server/chat/extractive_model.h"
 #include "server/jobs/job_queue.h"
 #include "server/jobs/job_runner.h"
+#include "server/models/anthropic_model.h"
 #include "server/models/openai_model.h"
 #include "server/net/http_client.h"
 #include "server/retrieval/document_store.h"
@@ -62,9 +64,11 @@ class ServerApp final : public App {
         documents_(std::move(documents)),
         http_(net::HttpClient::Options()),
         extractive_(*documents_, timer_, {settings.words_per_second}),
-        upstream_(UpstreamModel(settings)),
+        openai_(MakeOpenAiModel(settings)),
+        anthropic_(MakeAnthropicModel(settings)),
         executor_(settings.worker_threads, settings.worker_queue_max),
-        chat_(Models(), *documents_, executor_, clock_,
+        turn_executor_(settings.worker_threads, settings.worker_queue_max),
+        chat_(Models(), *documents_, turn_executor_, clock_,
               {settings.retrieval_strict, settings.turns_max}),
         job_queue_(*database_, clock_),
         job_runner_(job_queue_, ids_, clock_, JobKinds(), RunnerOptions(settings)),
@@ -92,11 +96,13 @@ class ServerApp final : public App {
     if (!server_) return;
     Log(Event::kServerDraining, {{"timeout_ms", settings_.drain_timeout_ms}});
     server_->GetHealthCheckService()->SetServingStatus(false);
-    job_runner_.Stop();
+    // Beside the calls: a job's step may be long, and new calls are refused at once.
+    std::thread handing_back([this] { job_runner_.Stop(); });
     server_->Shutdown(std::chrono::system_clock::now() +
                       std::chrono::milliseconds(settings_.drain_timeout_ms));
     server_->Wait();
     server_.reset();
+    handing_back.join();
     Log(Event::kServerStopped, {});
   }
 
@@ -114,7 +120,7 @@ class ServerApp final : public App {
     return options;
   }
 
-  std::unique_ptr<models::LanguageModel> UpstreamModel(const config::Settings& settings) {
+  std::unique_ptr<models::LanguageModel> MakeOpenAiModel(const config::Settings& settings) {
     if (settings.openai_base_url.empty()) return nullptr;
     models::OpenAiModel::Options options;
     options.id = settings.model;
@@ -125,9 +131,24 @@ class ServerApp final : public App {
     return std::make_unique<models::OpenAiModel>(http_, std::move(options));
   }
 
+  std::unique_ptr<models::LanguageModel> MakeAnthropicModel(const config::Settings& settings) {
+    if (settings.anthropic_base_url.empty()) return nullptr;
+    models::AnthropicModel::Options options;
+    options.id = settings.anthropic_model;
+    options.upstream_model = settings.anthropic_model;
+    options.base_url = settings.anthropic_base_url;
+    options.api_key = settings.anthropic_api_key;
+    options.timeouts = TimeoutsOf(settings);
+    return std::make_unique<models::AnthropicModel>(http_, std::move(options));
+  }
+
+  // The first is the default.
   std::vector<models::LanguageModel*> Models() {
-    if (upstream_) return {upstream_.get(), &extractive_};
-    return {&extractive_};
+    std::vector<models::LanguageModel*> models;
+    if (openai_) models.push_back(openai_.get());
+    if (anthropic_) models.push_back(anthropic_.get());
+    models.push_back(&extractive_);
+    return models;
   }
 
   std::vector<std::unique_ptr<jobs::JobKind>> JobKinds() {
@@ -188,8 +209,10 @@ class ServerApp final : public App {
   Timer timer_;
   net::HttpClient http_;
   chat::ExtractiveModel extractive_;
-  std::unique_ptr<models::LanguageModel> upstream_;  // none without AIB_OPENAI_BASE_URL
+  std::unique_ptr<models::LanguageModel> openai_;     // none without AIB_OPENAI_BASE_URL
+  std::unique_ptr<models::LanguageModel> anthropic_;  // none without AIB_ANTHROPIC_BASE_URL
   Executor executor_;
+  Executor turn_executor_;  // an answer never waits behind a call that waits for the database
   chat::ChatService chat_;
   jobs::JobQueue job_queue_;
   jobs::JobRunner job_runner_;

@@ -17,7 +17,7 @@ class App {
   virtual ~App() = default;
 
   // Says NOT_SERVING, refuses new calls, lets running ones end until the drain timeout, hands
-  // running jobs back, commits the ledger. Blocks.
+  // running jobs back. Blocks. (The ledger is committed when the App goes.)
   virtual void Drain() = 0;
 };
 

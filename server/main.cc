@@ -1,3 +1,6 @@
+#include <ucontext.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 
@@ -10,6 +13,17 @@ namespace {
 constexpr int kExitBadConfiguration = 2;
 constexpr int kExitCannotStart = 1;
 
+// Runs on a thread that a library started before main (OpenBLAS does) and that so blocks nothing:
+// lets it block the stop signals from now on, and hands this one back to the process, for sigwait.
+// Without it such a signal would end the process wherever main is not in sigwait: while it starts,
+// and while it drains.
+void HandBack(int signal, siginfo_t*, void* context) {
+  sigset_t& mask = static_cast<ucontext_t*>(context)->uc_sigmask;
+  sigaddset(&mask, SIGTERM);
+  sigaddset(&mask, SIGINT);
+  kill(getpid(), signal);
+}
+
 // SIGTERM and SIGINT are taken by sigwait, on the main thread alone; every thread started later
 // inherits the mask.
 sigset_t BlockStopSignals() {
@@ -18,6 +32,12 @@ sigset_t BlockStopSignals() {
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  struct sigaction hand_back = {};
+  hand_back.sa_sigaction = &HandBack;
+  hand_back.sa_mask = signals;
+  hand_back.sa_flags = SA_SIGINFO | SA_RESTART;
+  sigaction(SIGTERM, &hand_back, nullptr);
+  sigaction(SIGINT, &hand_back, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
   return signals;
 }

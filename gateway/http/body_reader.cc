@@ -92,11 +92,13 @@ MaybeRefused Inflater::Finish() const {
   return std::nullopt;
 }
 
-BodyReader::BodyReader(const BodyPlan& plan, size_t body_bytes_max, size_t framing_bytes_max)
+BodyReader::BodyReader(const BodyPlan& plan, size_t body_bytes_max, size_t framing_bytes_max,
+                       ByteBudget::Share& share)
     : body_bytes_max_(body_bytes_max),
       framing_bytes_left_(framing_bytes_max),
       state_(plan.chunked ? State::kChunkSize : State::kLength),
-      left_(plan.length) {
+      left_(plan.length),
+      share_(share) {
   if (plan.coding != ContentCoding::kIdentity) {
     inflater_ = std::make_unique<Inflater>(plan.coding, body_bytes_max);
   }
@@ -215,6 +217,9 @@ void BodyReader::AppendData(std::string_view data) {
     refused_ = inflater_->Append(data, &body_);
   } else {
     AppendBounded(data, body_bytes_max_, &body_);
+  }
+  if (!refused_ && !share_.GrowTo(body_.size())) {
+    Refuse(Refusal::kTooManyBytes, "too many large requests are being served; try again");
   }
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "gateway/http/byte_budget.h"
 #include "gateway/http/request_head.h"
 
 namespace aibackend::gateway::http {
@@ -38,7 +39,9 @@ class Inflater {
 class BodyReader {
  public:
   // `framing_bytes_max` bounds what a chunked body may spend on extensions and trailers.
-  BodyReader(const BodyPlan& plan, size_t body_bytes_max, size_t framing_bytes_max);
+  // `share` is what the body may take of the edge's memory.
+  BodyReader(const BodyPlan& plan, size_t body_bytes_max, size_t framing_bytes_max,
+             ByteBudget::Share& share);
 
   // Takes what belongs to the body and returns how many bytes that was.
   size_t Feed(std::string_view bytes);
@@ -67,6 +70,7 @@ class BodyReader {
   std::string line_;
   std::unique_ptr<Inflater> inflater_;
   std::string body_;
+  ByteBudget::Share& share_;
   MaybeRefused refused_;
 };
 

@@ -36,7 +36,7 @@ Connection::Connection(int socket, Peer peer, std::shared_ptr<EdgeContext> conte
       peer_(std::move(peer)),
       context_(std::move(context)),
       loop_(std::move(loop)),
-      reader_(context_->options),
+      reader_(context_->options, context_->bodies),
       moved_at_(NowTicks()) {
   context_->open.Add();
 }
@@ -166,6 +166,7 @@ void Connection::Serve() {
   if (auto refused = context_->parser.Parse(&reader_.head(), reader_.TakeBody(), peer_, &request)) {
     return Refuse(*refused);
   }
+  ByteBudget::Share share = reader_.TakeShare();
   reader_.Reset();
   context_->requests.fetch_add(1, std::memory_order_relaxed);
   Number number = 0;
@@ -180,8 +181,8 @@ void Connection::Serve() {
     answer_.keep_alive = keep_alive;
   }
   try {
-    context_->handler(
-        std::make_shared<ConnectionExchange>(shared_from_this(), number, std::move(request)));
+    context_->handler(std::make_shared<ConnectionExchange>(shared_from_this(), number,
+                                                           std::move(request), std::move(share)));
   } catch (...) {
     // The exchange was dropped on the way out, which answers it.
   }

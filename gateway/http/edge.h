@@ -34,6 +34,7 @@ enum class Refusal {
   kUnsupportedEncoding,  // [415] Content-Encoding or Transfer-Encoding other than gzip, deflate,
                          // identity / chunked
   kTooManyConnections,   // [503]
+  kTooManyBytes,         // [429] of bodies, of all requests together
   kUnanswered,           // [500] the handler dropped the Exchange, or threw
 };
 
@@ -45,6 +46,9 @@ struct EdgeOptions {
   size_t header_bytes_max = 32 * 1024;  // request line and headers together
   size_t headers_max = 100;
   size_t body_bytes_max = 16 * 1024 * 1024;  // after inflation too
+  // Of all requests that are being received or answered, counting what each has above 64 KiB: large
+  // bodies that nobody bounds together are all of a machine's memory.
+  size_t bodies_bytes_max = 256 * 1024 * 1024;
   absl::Duration request_deadline =
       absl::Seconds(30);  // from the first byte to the last of one request
   absl::Duration idle_timeout = absl::Seconds(75);  // between requests

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "gateway/http/byte_budget.h"
 #include "gateway/http/edge.h"
 #include "gateway/http/mutex.h"
 #include "gateway/http/refused.h"
@@ -52,7 +53,8 @@ class OpenCount {
 };
 
 struct EdgeContext {
-  EdgeContext(EdgeOptions o, Edge::Handler h) : options(std::move(o)), handler(std::move(h)) {}
+  EdgeContext(EdgeOptions o, Edge::Handler h)
+      : options(std::move(o)), handler(std::move(h)), bodies(options.bodies_bytes_max) {}
 
   // The headers and the body of a refusal.
   std::pair<HeaderList, std::string> RefusalAnswer(const Refused& refused) const {
@@ -62,6 +64,7 @@ struct EdgeContext {
 
   const EdgeOptions options;
   const Edge::Handler handler;
+  ByteBudget bodies;
   RequestParser parser;
   DateCache dates;
   OpenCount open;

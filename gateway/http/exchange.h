@@ -14,9 +14,13 @@ namespace aibackend::gateway::http {
 // Shares its connection; the connection knows it by number only, so that dropping it is noticed.
 class ConnectionExchange final : public Exchange {
  public:
+  // `share` is what the body of `request` takes of the connection's budget.
   ConnectionExchange(std::shared_ptr<Connection> connection, Connection::Number number,
-                     httplib::Request request)
-      : connection_(std::move(connection)), number_(number), request_(std::move(request)) {}
+                     httplib::Request request, ByteBudget::Share share)
+      : connection_(std::move(connection)),
+        number_(number),
+        request_(std::move(request)),
+        share_(std::move(share)) {}
   ~ConnectionExchange() override { connection_->Drop(number_); }
 
   const httplib::Request& request() const override { return request_; }
@@ -45,6 +49,7 @@ class ConnectionExchange final : public Exchange {
   const std::shared_ptr<Connection> connection_;
   const Connection::Number number_;
   const httplib::Request request_;
+  const ByteBudget::Share share_;
 };
 
 }  // namespace aibackend::gateway::http

@@ -31,6 +31,8 @@ inline int StatusOf(Refusal refusal) {
       return 415;
     case Refusal::kTooManyConnections:
       return 503;
+    case Refusal::kTooManyBytes:
+      return 429;
     case Refusal::kUnanswered:
       return 500;
   }

@@ -88,7 +88,8 @@ void RequestReader::OnHead() {
     state_ = State::kComplete;
     return;
   }
-  body_ = std::make_unique<BodyReader>(plan_, options_.body_bytes_max, options_.header_bytes_max);
+  body_ = std::make_unique<BodyReader>(plan_, options_.body_bytes_max, options_.header_bytes_max,
+                                       share_);
   continue_wanted_ = plan_.expects_continue;
   state_ = State::kBody;
 }
@@ -105,6 +106,7 @@ void RequestReader::Reset() {
   plan_ = {};
   continue_wanted_ = false;
   body_.reset();
+  share_ = ByteBudget::Share(bodies_);
   refused_.reset();
 }
 
@@ -112,6 +114,7 @@ void RequestReader::Refuse(Refused refused) {
   state_ = State::kRefused;
   bytes_ = {};
   body_.reset();
+  share_ = ByteBudget::Share(bodies_);
   refused_ = std::move(refused);
 }
 

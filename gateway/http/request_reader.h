@@ -22,8 +22,9 @@ class RequestReader {
     kRefused,
   };
 
-  // `options` must outlive the reader.
-  explicit RequestReader(const EdgeOptions& options) : options_(options) {}
+  // `options` and `bodies` must outlive the reader.
+  RequestReader(const EdgeOptions& options, ByteBudget& bodies)
+      : options_(options), bodies_(bodies), share_(bodies) {}
 
   // Takes what belongs to the current request, and returns how many bytes that was. Takes none once
   // the request is complete or refused.
@@ -39,6 +40,8 @@ class RequestReader {
   RequestHead& head() { return head_; }
   const BodyPlan& plan() const { return plan_; }
   std::string TakeBody() { return body_ == nullptr ? std::string() : body_->TakeBody(); }
+  // What the body takes of the budget: to be kept as long as the body is.
+  ByteBudget::Share TakeShare() { return std::move(share_); }
 
   // For the next request.
   void Reset();
@@ -50,6 +53,7 @@ class RequestReader {
   void Refuse(Refused refused);
 
   const EdgeOptions& options_;
+  ByteBudget& bodies_;
   State state_ = State::kIdle;
   std::string bytes_;      // of the head
   size_t line_start_ = 0;  // in bytes_
@@ -58,6 +62,7 @@ class RequestReader {
   RequestHead head_;
   BodyPlan plan_;
   bool continue_wanted_ = false;
+  ByteBudget::Share share_;
   std::unique_ptr<BodyReader> body_;
   MaybeRefused refused_;
 };

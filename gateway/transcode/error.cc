@@ -224,6 +224,8 @@ std::pair<HeaderList, std::string> RefusalAnswer(Refusal refusal, const std::str
         return Reason::UNSUPPORTED_MEDIA_TYPE;
       case Refusal::kTooManyConnections:
         return Reason::TOO_MANY_CONNECTIONS;
+      case Refusal::kTooManyBytes:
+        return Reason::OVERLOADED;
       case Refusal::kUnanswered:
         return Reason::INTERNAL;
     }

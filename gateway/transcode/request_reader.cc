@@ -200,14 +200,13 @@ bool HasField(const Message& message, const FieldPath& path) {
 
 Target SplitTarget(absl::string_view target) {
   const size_t scheme = target.find("://");
-  if (!absl::StartsWith(target, "/") && scheme != absl::string_view::npos) {
-    const size_t path = target.find('/', scheme + 3);
-    target = path == absl::string_view::npos ? absl::string_view("/") : target.substr(path);
-  }
+  const bool absolute = !absl::StartsWith(target, "/") && scheme != absl::string_view::npos;
+  if (absolute)
+    target.remove_prefix(std::min(target.find_first_of("/?#", scheme + 3), target.size()));
   target = target.substr(0, target.find('#'));
   const std::pair<absl::string_view, absl::string_view> parts =
       absl::StrSplit(target, absl::MaxSplits('?', 1));
-  return {parts.first, parts.second};
+  return {absolute && parts.first.empty() ? "/" : parts.first, parts.second};
 }
 
 std::optional<std::string> PercentDecode(absl::string_view text, bool plus_is_space) {

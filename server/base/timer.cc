@@ -30,10 +30,11 @@ Timer::Handle Timer::At(absl::Time when, std::function<void()> callback) {
 }
 
 bool Timer::Cancel(Handle handle) {
+  std::function<void()> callback;  // what it holds may use the timer when it goes
   absl::MutexLock lock(&mutex_);
   const auto found = times_.find(handle);
   if (found == times_.end()) return false;
-  pending_.erase(Key(found->second, handle));
+  callback = std::move(pending_.extract(Key(found->second, handle)).mapped());
   times_.erase(found);
   return true;
 }
@@ -50,11 +51,12 @@ void Timer::Run() {
       changed_.WaitWithDeadline(&mutex_, first->first.first);
       continue;
     }
-    const std::function<void()> callback = std::move(first->second);
+    std::function<void()> callback = std::move(first->second);
     times_.erase(first->first.second);
     pending_.erase(first);
     mutex_.Unlock();
     callback();
+    callback = nullptr;  // here, because what it holds may use the timer when it goes
     mutex_.Lock();
   }
   mutex_.Unlock();

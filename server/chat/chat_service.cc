@@ -61,7 +61,7 @@ class ChatService::RunningTurn final : public Turn,
     generate.max_tokens = request_.max_tokens;
     generate.user = request_.user;
     generate.stream = request_.stream;
-    if (request_.retrieval.enabled) {
+    if (request_.retrieval.enabled && !IsCancelled()) {
       const bool strict = request_.retrieval.strict.value_or(service_.options_.strict_default);
       grounding_ = Ground(service_.retriever_, request_, strict);
       result_.confidence = grounding_->confidence;
@@ -118,6 +118,11 @@ class ChatService::RunningTurn final : public Turn,
   }
 
  private:
+  bool IsCancelled() {
+    absl::MutexLock lock(&mutex_);
+    return cancelled_;
+  }
+
   void FinishNoContext() {
     result_.outcome = models::Outcome::kNoContext;
     result_.finish_reason = "stop";
@@ -161,6 +166,7 @@ absl::StatusOr<std::shared_ptr<Turn>> ChatService::Start(TurnRequest request,
                                                          std::shared_ptr<TurnSink> sink) {
   AIB_RETURN_IF_ERROR(CheckTurn(request));
   AIB_ASSIGN_OR_RETURN(models::LanguageModel* const model, FindModel(request.model));
+  AIB_RETURN_IF_ERROR(CheckTurnOf(model->info(), request));
   const auto overloaded = [] {
     return WithRetryAfter(MakeError(Reason::OVERLOADED, "too many chats are under way"),
                           absl::Seconds(1));

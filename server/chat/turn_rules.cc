@@ -68,4 +68,14 @@ absl::Status CheckTurn(const TurnRequest& request) {
   return absl::OkStatus();
 }
 
+absl::Status CheckTurnOf(const models::ModelInfo& model, const TurnRequest& request) {
+  if (request.temperature.value_or(0) > model.temperature_max) {
+    return MakeError(Reason::TEMPERATURE_OUT_OF_RANGE,
+                     absl::StrCat("temperature is ", *request.temperature, "; for model '",
+                                  model.id, "' it must be from 0 to ", model.temperature_max),
+                     "temperature");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace aibackend::chat

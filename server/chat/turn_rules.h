@@ -17,4 +17,7 @@ inline constexpr size_t kUserBytesMax = 256;
 // OK, or the first rule that the request breaks, naming the field.
 absl::Status CheckTurn(const TurnRequest& request);
 
+// The rules that are `model`'s own; for what CheckTurn has passed.
+absl::Status CheckTurnOf(const models::ModelInfo& model, const TurnRequest& request);
+
 }  // namespace aibackend::chat

@@ -7,6 +7,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "server/base/text.h"
 
@@ -72,6 +73,20 @@ void Declare(CLI::App& app, Settings& s) {
       ->envname("AIB_MODEL")
       ->default_val("gpt-4o-mini")
       ->group("Models");
+  app.add_option("--anthropic-base-url", s.anthropic_base_url,
+                 "A server of Anthropic's Messages API, such as https://api.anthropic.com; none: "
+                 "no such model")
+      ->envname("AIB_ANTHROPIC_BASE_URL")
+      ->group("Models");
+  app.add_option("--anthropic-api-key", s.anthropic_api_key,
+                 "Its key; better given by the environment than by a flag")
+      ->envname("AIB_ANTHROPIC_API_KEY")
+      ->group("Models");
+  app.add_option("--anthropic-model", s.anthropic_model,
+                 "The model's name at that server; the default model where openai-base-url is none")
+      ->envname("AIB_ANTHROPIC_MODEL")
+      ->default_val("claude-sonnet-4-5")
+      ->group("Models");
   app.add_option("--upstream-connect-timeout-ms", s.upstream_connect_timeout_ms,
                  "To connect to a model server")
       ->envname("AIB_UPSTREAM_CONNECT_TIMEOUT_MS")
@@ -107,7 +122,8 @@ void Declare(CLI::App& app, Settings& s) {
       ->default_str("false")
       ->group("Models");
 
-  app.add_option("--worker-threads", s.worker_threads, "Threads for retrieval and database work")
+  app.add_option("--worker-threads", s.worker_threads,
+                 "Threads for chats, and as many for other calls")
       ->envname("AIB_WORKER_THREADS")
       ->default_val(4)
       ->check(CLI::Range(1, 256))
@@ -154,13 +170,34 @@ class SettingsFile final : public CLI::ConfigBase {
  private:
   bool IsInEnvironment(const std::string& name) const {
     const CLI::Option* option = app_.get_option_no_throw("--" + name);
-    return option != nullptr && !option->get_envname().empty() &&
-           std::getenv(option->get_envname().c_str()) != nullptr;
+    if (option == nullptr || option->get_envname().empty()) return false;
+    const char* value = std::getenv(option->get_envname().c_str());
+    return value != nullptr && *value != '\0';  // an empty one is none to CLI11 either
   }
 
   const std::string section_;
   const CLI::App& app_;
 };
+
+// The models behind servers: their addresses and names.
+void CheckUpstreams(const Settings& s, std::vector<std::string>* problems) {
+  const auto check = [&](const char* url_setting, const std::string& url, const char* name_setting,
+                         const std::string& name) {
+    if (!url.empty() && !absl::StartsWith(url, "http://") && !absl::StartsWith(url, "https://")) {
+      problems->push_back(absl::StrCat(url_setting, ": must start with http:// or https://"));
+    }
+    if (name.empty() || name == "extractive") {
+      problems->push_back(absl::StrCat(
+          name_setting, ": must not be empty or 'extractive', the embedded model's name"));
+    }
+  };
+  check("openai-base-url", s.openai_base_url, "model", s.model);
+  check("anthropic-base-url", s.anthropic_base_url, "anthropic-model", s.anthropic_model);
+  const bool both = !s.openai_base_url.empty() && !s.anthropic_base_url.empty();
+  if (both && s.model == s.anthropic_model) {
+    problems->push_back("anthropic-model: must differ from model, or no request could name it");
+  }
+}
 
 // What no single bound can say.
 absl::Status CheckMeaning(const Settings& s) {
@@ -174,13 +211,7 @@ absl::Status CheckMeaning(const Settings& s) {
     }
   }
   if (s.listen.empty()) problems.push_back("listen: at least one address is needed");
-  if (!s.openai_base_url.empty() && !absl::StartsWith(s.openai_base_url, "http://") &&
-      !absl::StartsWith(s.openai_base_url, "https://")) {
-    problems.push_back("openai-base-url: must start with http:// or https://");
-  }
-  if (s.model.empty() || s.model == "extractive") {
-    problems.push_back("model: must not be empty or 'extractive', the embedded model's name");
-  }
+  CheckUpstreams(s, &problems);
   if (problems.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrJoin(problems, "\n"));
 }
@@ -220,7 +251,9 @@ absl::StatusOr<Invocation> Load(int argc, const char* const* argv) {
     return absl::InvalidArgumentError(error.what());
   }
   if (print_config) {
-    app.get_option("--openai-api-key")->clear();
+    for (const char* secret : {"--openai-api-key", "--anthropic-api-key"}) {
+      app.get_option(secret)->clear();
+    }
     invocation.print =
         "[server]\n" + app.config_to_str(/*default_also=*/true, /*write_description=*/true);
     return invocation;

@@ -22,6 +22,9 @@ struct Settings {
   std::string model;
   std::string openai_base_url;
   std::string openai_api_key;  // secret: never printed
+  std::string anthropic_model;
+  std::string anthropic_base_url;
+  std::string anthropic_api_key;  // secret: never printed
   int upstream_connect_timeout_ms = 0;
   int upstream_first_token_timeout_ms = 0;
   int upstream_idle_timeout_ms = 0;

@@ -16,7 +16,8 @@ using storage::Session;
 using storage::Value;
 
 constexpr int kPageSizeMax = 1000;
-constexpr size_t kMessageBytesMax = 4096;  // an error message is for a person to read
+constexpr size_t kPageBytesMax = size_t{4} << 20;  // of results: as a message they weigh more
+constexpr size_t kMessageBytesMax = 4096;          // an error message is for a person to read
 
 #define AIB_JOB_COLUMNS                                                            \
   "status, progress_done, progress_total, progress_message, result, error_reason," \
@@ -126,13 +127,20 @@ absl::StatusOr<JobPage> JobQueue::List(int page_size, const std::string& page_to
     parameters.insert(parameters.end(), {cursor.at_us, std::move(cursor.id)});
   }
   JobPage page;
+  bool has_more = false;
   AIB_RETURN_IF_ERROR(database_.Read([&](Session& session) {
     page.jobs.clear();
-    return session.Query(page_token.empty() ? kFirstPage : kNextPage, parameters,
-                         [&](const Row& row) { page.jobs.push_back(ReadJob(row)); });
+    has_more = false;
+    size_t bytes = 0;
+    const auto take = [&](const Row& row) {
+      has_more = has_more || page.jobs.size() == limit || bytes >= kPageBytesMax;
+      if (has_more) return;
+      page.jobs.push_back(ReadJob(row));
+      bytes += page.jobs.back().result.size();
+    };
+    return session.Query(page_token.empty() ? kFirstPage : kNextPage, parameters, take);
   }));
-  if (page.jobs.size() > limit) {
-    page.jobs.pop_back();
+  if (has_more) {
     const Job& last = page.jobs.back();
     page.next_page_token =
         storage::EncodePageToken({absl::ToUnixMicros(last.created_at), last.id.value});

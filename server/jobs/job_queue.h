@@ -32,7 +32,8 @@ class JobQueue {
   // Stores a new job, due at its `created_at`.
   absl::Status Enqueue(const Job& job);
   absl::StatusOr<Job> Get(const JobId& id);  // JOB_NOT_FOUND
-  // `page_size` is brought to 1…1000. Fails with PAGE_TOKEN_INVALID.
+  // `page_size` is brought to 1…1000; a page ends sooner where its results come to 4 MiB. Fails
+  // with PAGE_TOKEN_INVALID.
   absl::StatusOr<JobPage> List(int page_size, const std::string& page_token);
 
   // The oldest job that is due, or whose lease ran out; nothing if there is none.

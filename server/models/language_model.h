@@ -108,6 +108,7 @@ struct ModelInfo {
   std::string provider;
   std::string description;
   std::vector<std::string> ignored_parameters;
+  double temperature_max = 2;  // a turn with more is not for this model
 };
 
 // A language model that answers in pieces. Thread-safe; many generations run at once.

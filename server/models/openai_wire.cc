@@ -1,12 +1,11 @@
 #include "server/models/openai_wire.h"
 
 #include <algorithm>
-#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/numbers.h"
 #include "server/base/status.h"
-#include "server/base/text.h"
+#include "server/models/json_fields.h"
 
 namespace aibackend::models {
 namespace {
@@ -26,37 +25,19 @@ const char* RoleName(Role role) {
   return "user";
 }
 
-std::string StringAt(const Object& object, const char* key) {
-  std::string_view value;
-  return object[key].get(value) == simdjson::SUCCESS ? std::string(value) : std::string();
+// Both numbers or none.
+void ReadUsage(const Object& root, AnswerPiece* piece) {
+  const auto usage = ObjectAt(root, "usage");
+  if (!usage) return;
+  const auto prompt = TokensAt(*usage, "prompt_tokens");
+  const auto completion = TokensAt(*usage, "completion_tokens");
+  if (!prompt || !completion) return;
+  piece->prompt_tokens = prompt;
+  piece->completion_tokens = completion;
 }
 
-bool HasValue(const Object& object, const char* key) {
-  Element value;
-  return object[key].get(value) == simdjson::SUCCESS && !value.is_null();
-}
-
-absl::optional<TokenUsage> UsageOf(const Object& root) {
-  Object usage;
-  int64_t prompt = 0;
-  int64_t completion = 0;
-  if (root["usage"].get(usage) != simdjson::SUCCESS) return absl::nullopt;
-  if (usage["prompt_tokens"].get(prompt) != simdjson::SUCCESS) return absl::nullopt;
-  if (usage["completion_tokens"].get(completion) != simdjson::SUCCESS) return absl::nullopt;
-  constexpr int64_t kMax = std::numeric_limits<int>::max() / 2;  // so that their sum is an int
-  if (prompt < 0 || completion < 0 || prompt > kMax || completion > kMax) return absl::nullopt;
-  return TokenUsage{static_cast<int>(prompt), static_cast<int>(completion), false};
-}
-
-OpenAiError ErrorOf(const Element& element) {
-  OpenAiError error;
-  std::string_view text;
-  if (element.get(text) == simdjson::SUCCESS) {  // {"error": "…"}
-    error.message = std::string(text);
-    return error;
-  }
-  Object object;
-  if (element.get(object) != simdjson::SUCCESS) return error;
+UpstreamError ErrorOf(const Object& object) {
+  UpstreamError error;
   error.message = StringAt(object, "message");
   if (error.message.empty()) error.message = StringAt(object, "detail");
   error.kind = StringAt(object, "code");
@@ -65,6 +46,15 @@ OpenAiError ErrorOf(const Element& element) {
       object["code"].get(code) == simdjson::SUCCESS || absl::SimpleAtoi(error.kind, &code);
   if (is_status && code >= 400 && code <= 599) error.http_status = static_cast<int>(code);
   if (error.kind.empty()) error.kind = StringAt(object, "type");
+  return error;
+}
+
+// {"error": {…}} or {"error": "…"}
+absl::optional<UpstreamError> ErrorAt(const Object& root) {
+  if (!HasValue(root, "error")) return absl::nullopt;
+  if (const auto object = ObjectAt(root, "error")) return ErrorOf(*object);
+  UpstreamError error;
+  error.message = StringAt(root, "error");
   return error;
 }
 
@@ -80,16 +70,28 @@ bool FirstChoice(const Object& root, Object* first) {
   return false;
 }
 
-void ReadChoice(const Object& choice, PieceKind kind, OpenAiPiece* piece) {
-  piece->has_choice = true;
-  piece->finish_reason = StringAt(choice, "finish_reason");
-  Object message;
-  if (choice[kind == PieceKind::kWhole ? "message" : "delta"].get(message) != simdjson::SUCCESS) {
-    return;
-  }
-  piece->text = StringAt(message, "content");
-  if (piece->text.empty()) piece->text = StringAt(message, "refusal");  // it is the model's answer
-  piece->has_tool_call = HasValue(message, "tool_calls") || HasValue(message, "function_call");
+// `message` is where the text stands: "delta" in a stream, else "message".
+AnswerPiece PieceOf(const Object& root, const char* message_key) {
+  AnswerPiece piece;
+  piece.error = ErrorAt(root);
+  if (piece.error) return piece;
+  ReadUsage(root, &piece);
+  Object choice;
+  if (!FirstChoice(root, &choice)) return piece;
+  piece.has_answer = true;
+  piece.finish_reason = StringAt(choice, "finish_reason");
+  const auto message = ObjectAt(choice, message_key);
+  if (!message) return piece;
+  piece.text = StringAt(*message, "content");
+  if (piece.text.empty()) piece.text = StringAt(*message, "refusal");  // it is the model's answer
+  piece.has_tool_call = HasValue(*message, "tool_calls") || HasValue(*message, "function_call");
+  return piece;
+}
+
+// Of a body that may also be the error itself.
+UpstreamError ErrorIn(const Object& root) {
+  const auto error = ErrorAt(root);
+  return error ? *error : ErrorOf(root);
 }
 
 }  // namespace
@@ -118,27 +120,27 @@ std::string RequestBody(const GenerateRequest& request, const std::string& model
   return body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
-absl::StatusOr<OpenAiPiece> OpenAiReader::Read(absl::string_view json, PieceKind kind) {
-  Element element;
-  Object root;
-  if (json.empty() || parser_.parse(json.data(), json.size()).get(element) != simdjson::SUCCESS ||
-      element.get(root) != simdjson::SUCCESS) {
-    return MakeError(Reason::UPSTREAM_BAD_RESPONSE, "it is not a JSON object");
-  }
-  OpenAiPiece piece;
-  Element error;
-  if (root["error"].get(error) == simdjson::SUCCESS && !error.is_null()) {
-    piece.error = ErrorOf(error);
+absl::StatusOr<AnswerPiece> OpenAiReader::ReadEvent(absl::string_view type,
+                                                    absl::string_view data) {
+  AnswerPiece piece;
+  if (data == "[DONE]") {
+    piece.ends_stream = true;
     return piece;
   }
-  if (kind == PieceKind::kError) {
-    piece.error = ErrorOf(element);
-    return piece;
-  }
-  Object choice;
-  if (FirstChoice(root, &choice)) ReadChoice(choice, kind, &piece);
-  piece.usage = UsageOf(root);
+  AIB_ASSIGN_OR_RETURN(const Object root, ParseObject(parser_, data));
+  if (type != "error") return PieceOf(root, "delta");
+  piece.error = ErrorIn(root);
   return piece;
+}
+
+absl::StatusOr<AnswerPiece> OpenAiReader::ReadWhole(absl::string_view body) {
+  AIB_ASSIGN_OR_RETURN(const Object root, ParseObject(parser_, body));
+  return PieceOf(root, "message");
+}
+
+UpstreamError OpenAiReader::ReadError(absl::string_view body) {
+  const auto root = ParseObject(parser_, body);
+  return root.ok() ? ErrorIn(*root) : UpstreamError();
 }
 
 }  // namespace aibackend::models

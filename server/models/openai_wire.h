@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/types/optional.h"
+#include "server/models/answer_reader.h"
 #include "server/models/language_model.h"
 
 namespace aibackend::models {
@@ -21,31 +21,13 @@ std::vector<ChatMessage> WithSystemPrompt(std::vector<ChatMessage> messages, std
 std::string RequestBody(const GenerateRequest& request, const std::string& model,
                         const std::vector<ChatMessage>& messages);
 
-// What an upstream says went wrong; as it came, so not for anyone's eyes yet.
-struct OpenAiError {
-  std::string message;
-  std::string kind;     // its "code", else its "type"
-  int http_status = 0;  // if its "code" is one
-};
-
-// What one JSON object of an answer holds: a chunk of a stream or a whole completion.
-struct OpenAiPiece {
-  bool has_choice = false;
-  std::string text;
-  std::string finish_reason;  // empty: none yet
-  bool has_tool_call = false;
-  absl::optional<TokenUsage> usage;
-  absl::optional<OpenAiError> error;
-};
-
-enum class PieceKind { kChunk, kWhole, kError };
-
-// Not thread-safe; keeps its memory from one piece to the next.
-class OpenAiReader {
+// Of several choices only the first is read; an error's kind is its "code", else its "type". Keeps
+// its memory from one piece to the next.
+class OpenAiReader final : public AnswerReader {
  public:
-  // UPSTREAM_BAD_RESPONSE when it is no JSON object. Fields that are missing or of another type
-  // count as absent. Of several choices only the first is read.
-  absl::StatusOr<OpenAiPiece> Read(absl::string_view json, PieceKind kind);
+  absl::StatusOr<AnswerPiece> ReadEvent(absl::string_view type, absl::string_view data) override;
+  absl::StatusOr<AnswerPiece> ReadWhole(absl::string_view body) override;
+  UpstreamError ReadError(absl::string_view body) override;
 
  private:
   simdjson::dom::parser parser_;

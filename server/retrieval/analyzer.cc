@@ -18,6 +18,9 @@ namespace aibackend::retrieval {
 namespace {
 
 constexpr size_t kCharGram = 4;
+// Normalising puts a run of combining marks in order, in time that grows as the run's square. No
+// language comes near this length (UAX 15, "Stream-Safe Text Format").
+constexpr size_t kMarksMax = 30;
 constexpr size_t kCharWordMin = 6;  // shorter words have too few letters to be told apart by pieces
 
 // Words so common that they tell nothing about what a text is about.
@@ -45,15 +48,33 @@ bool IsWordCharacter(UChar32 c) {
   return (U_GET_GC_MASK(c) & kMask) != 0;
 }
 
+// `text` without what stands beyond kMarksMax in a run of characters that combine with the ones
+// before them.
+std::string WithoutMarkFloods(const icu::Normalizer2& nfkc, absl::string_view text) {
+  std::string kept;
+  kept.reserve(text.size());
+  const auto size = static_cast<int32_t>(text.size());
+  size_t marks = 0;
+  for (int32_t i = 0; i < size;) {
+    const int32_t start = i;
+    UChar32 c;
+    U8_NEXT(text.data(), i, size, c);
+    marks = c >= 0x80 && !nfkc.hasBoundaryBefore(c) ? marks + 1 : 0;
+    if (marks <= kMarksMax) kept.append(text.data() + start, static_cast<size_t>(i - start));
+  }
+  return kept;
+}
+
 std::string Fold(absl::string_view text) {
   UErrorCode error = U_ZERO_ERROR;
   const icu::Normalizer2* nfkc = icu::Normalizer2::getNFKCCasefoldInstance(error);
-  std::string folded;
   if (U_FAILURE(error)) return std::string(text);
-  folded.reserve(text.size());
+  const std::string bounded = WithoutMarkFloods(*nfkc, text);
+  std::string folded;
+  folded.reserve(bounded.size());
   icu::StringByteSink<std::string> sink(&folded);
-  nfkc->normalizeUTF8(0, icu::StringPiece(text.data(), static_cast<int32_t>(text.size())), sink,
-                      nullptr, error);
+  nfkc->normalizeUTF8(0, icu::StringPiece(bounded.data(), static_cast<int32_t>(bounded.size())),
+                      sink, nullptr, error);
   return folded;
 }
 

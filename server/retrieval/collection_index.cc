@@ -20,6 +20,13 @@ struct CollectionIndex::PreparedChunk {
   std::vector<float> vector;  // empty where no space is fitted
 };
 
+// The same for a chunk that goes.
+struct CollectionIndex::Removal {
+  Slot slot = 0;
+  DocumentPtr document;
+  ChunkTerms terms;
+};
+
 std::vector<CollectionIndex::PreparedChunk> CollectionIndex::Prepare(
     const DocumentPtr& document) const {
   std::shared_ptr<const FittedSpace> space;
@@ -41,10 +48,15 @@ std::vector<CollectionIndex::PreparedChunk> CollectionIndex::Prepare(
 
 void CollectionIndex::Apply(const std::vector<Change>& changes) {
   UseOneMathThread();
-  std::vector<int64_t> removed;
+  std::vector<Removal> removed;
   std::vector<PreparedChunk> added;
   for (const Change& change : changes) {
-    if (change.removed_seq != 0) removed.push_back(change.removed_seq);
+    SlotRange gone = SlotsOf(change.removed_seq);
+    for (; gone.count > kStepChunks; gone.first += kStepChunks, gone.count -= kStepChunks) {
+      ApplyStep(PrepareRemoval({gone.first, kStepChunks}), {});
+    }
+    std::vector<Removal> removals = PrepareRemoval(gone);
+    std::move(removals.begin(), removals.end(), std::back_inserter(removed));
     if (change.added != nullptr) {
       std::vector<PreparedChunk> prepared = Prepare(change.added);
       std::move(prepared.begin(), prepared.end(), std::back_inserter(added));
@@ -58,13 +70,14 @@ void CollectionIndex::Apply(const std::vector<Change>& changes) {
   ApplyStep(removed, std::move(added));
 }
 
-void CollectionIndex::ApplyStep(const std::vector<int64_t>& removed,
+// `removed` is of a few documents of not more than kStepChunks chunks, and goes at once.
+void CollectionIndex::ApplyStep(const std::vector<Removal>& removed,
                                 std::vector<PreparedChunk> added) {
   size_t next = 0;
   for (bool is_first = true; is_first || next < added.size(); is_first = false) {
     absl::MutexLock lock(&mutex_);
     if (is_first) {
-      for (const int64_t seq : removed) RemoveDocument(seq);
+      for (const Removal& removal : removed) RemoveChunk(removal);
     }
     const size_t end = std::min(added.size(), next + 2 * kStepChunks);
     for (; next < end; ++next) AddChunk(std::move(added[next]));
@@ -83,19 +96,34 @@ void CollectionIndex::AddChunk(PreparedChunk chunk) {
   chunks_.push_back({std::move(chunk.document), chunk.ordinal, std::move(chunk.terms.text.words)});
 }
 
-void CollectionIndex::RemoveDocument(int64_t seq) {
+CollectionIndex::SlotRange CollectionIndex::SlotsOf(int64_t seq) const {
+  absl::ReaderMutexLock lock(&mutex_);
   const auto found = slots_of_.find(seq);
-  if (found == slots_of_.end()) return;
-  const SlotRange range = found->second;
-  slots_of_.erase(found);
+  return found == slots_of_.end() ? SlotRange() : found->second;
+}
+
+// The analysis repeats, so what goes is exactly what came.
+std::vector<CollectionIndex::Removal> CollectionIndex::PrepareRemoval(SlotRange range) const {
+  std::vector<Removal> removals;
   for (Slot slot = range.first; slot < range.first + range.count; ++slot) {
-    Chunk& chunk = chunks_[slot];
-    // The analysis repeats, so what goes is exactly what came.
-    lexical_.Remove(slot,
-                    AnalyzeChunk(chunk.document->title, chunk.document->ChunkText(chunk.ordinal)));
-    chunk = Chunk();
-    removed_.push_back(slot);
+    DocumentPtr document;
+    size_t ordinal = 0;
+    {
+      absl::ReaderMutexLock lock(&mutex_);
+      document = chunks_[slot].document;
+      ordinal = chunks_[slot].ordinal;
+    }
+    ChunkTerms terms = AnalyzeChunk(document->title, document->ChunkText(ordinal));
+    removals.push_back({slot, std::move(document), std::move(terms)});
   }
+  return removals;
+}
+
+void CollectionIndex::RemoveChunk(const Removal& removal) {
+  slots_of_.erase(removal.document->seq);
+  lexical_.Remove(removal.slot, removal.terms);
+  chunks_[removal.slot] = Chunk();
+  removed_.push_back(removal.slot);
 }
 
 bool CollectionIndex::Fit(int generation) {

@@ -67,7 +67,7 @@ class CollectionIndex {
   // Chunks that were ever added: those removed take room until the next generation.
   size_t slots() const;
 
-  // How many chunks are added in one step, during which searches wait.
+  // How many chunks are added or removed in one step, during which searches wait.
   static constexpr size_t kStepChunks = 64;
 
  private:
@@ -81,6 +81,7 @@ class CollectionIndex {
     size_t count = 0;
   };
   struct PreparedChunk;
+  struct Removal;
   struct Legs;
 
   // What fitting makes. Grows with later chunks.
@@ -96,9 +97,11 @@ class CollectionIndex {
   };
 
   std::vector<PreparedChunk> Prepare(const DocumentPtr& document) const;
-  void ApplyStep(const std::vector<int64_t>& removed, std::vector<PreparedChunk> added);
+  SlotRange SlotsOf(int64_t seq) const;
+  std::vector<Removal> PrepareRemoval(SlotRange range) const;
+  void ApplyStep(const std::vector<Removal>& removed, std::vector<PreparedChunk> added);
   void AddChunk(PreparedChunk chunk) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void RemoveDocument(int64_t seq) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void RemoveChunk(const Removal& removal) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FitExpanded(Fitted& fitted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   void ScoreLegs(const TextBags& query, Mode mode, Legs& legs) const

@@ -69,6 +69,7 @@ RetrieveResult IndexedStore::Retrieve(const RetrieveQuery& query) const {
 std::vector<Retriever::WeightedTerm> IndexedStore::Analyze(absl::string_view text,
                                                            const std::string& collection) const {
   const auto index = FindIndex(collection);
+  text = Utf8Prefix(text, kQueryBytesMax);
   return index != nullptr ? index->Analyze(text) : CollectionIndex().Analyze(text);
 }
 
@@ -145,15 +146,16 @@ std::vector<AddedDocument> IndexedStore::MakePlan(const Collection& state,
 void IndexedStore::ApplyPlan(const std::string& name, std::map<std::string, Plan> plan) {
   Collection& state = collections_[name];
   std::vector<Change> changes;
+  size_t chunks = state.index->chunks();
   for (auto& [id, change] : plan) {
     if (change.after == nullptr) continue;
+    chunks += change.after->chunks.size();
+    if (change.before != nullptr) chunks -= change.before->chunks.size();
     state.documents[id] = change.after;
     changes.push_back({change.before == nullptr ? 0 : change.before->seq, change.after});
   }
   std::sort(changes.begin(), changes.end(),
             [](const Change& a, const Change& b) { return a.added->seq < b.added->seq; });
-  size_t chunks = 0;
-  for (const auto& [id, document] : state.documents) chunks += document->chunks.size();
   if (FitsInline(state, chunks)) {
     FitAll(name, state.generation + 1);
     return;

@@ -41,7 +41,7 @@ struct RetrieveResult {
 };
 
 // Thread-safe; a call takes about a millisecond of CPU and doesn't touch the database. An unknown
-// collection is an empty one.
+// collection is an empty one. Of a text to search or analyze 32 KiB are read.
 class Retriever {
  public:
   virtual ~Retriever() = default;

@@ -82,8 +82,12 @@ grpc::Status Call::Finish(absl::Status status) {
 }
 
 grpc::ServerUnaryReactor* BlockingCall::Run(std::function<absl::Status(Call&)> work) {
-  const bool queued = core_.executor.TrySubmit(
-      [this, work = std::move(work)] { Finish(call_.Finish(work(call_))); });
+  const bool queued = core_.executor.TrySubmit([this, work = std::move(work)] {
+    // Under load much of what waited has nobody waiting for it any more.
+    const bool is_abandoned = context_.IsCancelled();
+    Finish(
+        call_.Finish(is_abandoned ? MakeError(Reason::CANCELLED, "the client left") : work(call_)));
+  });
   if (!queued) {
     Finish(call_.Finish(WithRetryAfter(MakeError(Reason::OVERLOADED, "too many calls are waiting"),
                                        absl::Seconds(1))));

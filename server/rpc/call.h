@@ -40,11 +40,11 @@ class Call {
 };
 
 // Runs a method that blocks (on the database, on retrieval) on the executor: `work` fills in the
-// response.
+// response. Not run for a client that has left by then; once begun it goes on to its end.
 class BlockingCall final : public grpc::ServerUnaryReactor {
  public:
   BlockingCall(Core& core, grpc::CallbackServerContext& context, const char* endpoint)
-      : core_(core), call_(core, context, endpoint) {}
+      : core_(core), context_(context), call_(core, context, endpoint) {}
 
   // Opens a ledger row; only before Run.
   BlockingCall* Record(std::string prompt) {
@@ -57,6 +57,7 @@ class BlockingCall final : public grpc::ServerUnaryReactor {
 
  private:
   Core& core_;
+  grpc::CallbackServerContext& context_;
   Call call_;
 };
 

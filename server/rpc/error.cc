@@ -3,12 +3,17 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "server/base/status.h"
+#include "server/base/text.h"
 
 namespace aibackend::rpc {
 namespace {
 
 // For a retryable reason whose source gave no time of its own.
 constexpr absl::Duration kRetryAfterDefault = absl::Seconds(1);
+
+// A message may quote the request, and travels in trailers three times, of which a client takes
+// 8 KB in all (GRPC_ARG_MAX_METADATA_SIZE): of more it would see RESOURCE_EXHAUSTED instead.
+constexpr size_t kMessageBytesMax = 1024;
 
 }  // namespace
 
@@ -20,7 +25,7 @@ grpc::Status ToGrpc(const absl::Status& status, const std::string& request_id) {
   const std::string message =
       reason == Reason::INTERNAL
           ? "internal error; the server's log tells more under this request id"
-          : std::string(status.message());
+          : std::string(Utf8Prefix(status.message(), kMessageBytesMax));
 
   google::rpc::Status rich;
   rich.set_code(mapping.code());

@@ -63,7 +63,8 @@ class Database {
 
 struct SqliteOptions {
   int readers = 4;  // connections for Read; a further reader waits for a free one
-  // How long a statement waits for another process's lock; a write tries three times.
+  // How long a statement waits for another process's lock. A write tries three times, and fails
+  // after about four times this, however many writers wait.
   absl::Duration lock_wait = absl::Seconds(2);
 };
 

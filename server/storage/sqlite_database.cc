@@ -26,8 +26,10 @@ constexpr absl::Duration kWritePause = absl::Milliseconds(20);
 // One connection writes, the others read: what WAL allows.
 class SqliteDatabase final : public Database {
  public:
-  SqliteDatabase(Connection writer, std::vector<Connection> readers)
-      : readers_(std::move(readers)), writer_(std::move(writer)) {}
+  SqliteDatabase(Connection writer, std::vector<Connection> readers, absl::Duration lock_wait)
+      : patience_(kWriteAttemptsMax * lock_wait),
+        readers_(std::move(readers)),
+        writer_(std::move(writer)) {}
 
   absl::Status Read(absl::FunctionRef<absl::Status(Session&)> work) override {
     Connection reader = TakeReader();
@@ -39,11 +41,18 @@ class SqliteDatabase final : public Database {
   }
 
   absl::Status Write(absl::FunctionRef<absl::Status(Session&)> work) override {
+    const absl::Time give_up_at = absl::Now() + patience_;
     absl::MutexLock lock(&writer_mutex_);
+    // It has waited behind writers that met the lock: had each its own tries, the last of many
+    // would wait for minutes.
+    if (writer_->met_lock() && absl::Now() >= give_up_at) {
+      return MakeError(Reason::DATABASE_UNAVAILABLE, "SQLite: another process keeps the lock");
+    }
     absl::Duration pause = kWritePause;
     for (int attempt = 1;; ++attempt) {
       absl::Status status = writer_->Transaction("BEGIN IMMEDIATE", work);
-      if (status.ok() || !writer_->met_lock() || attempt == kWriteAttemptsMax) return status;
+      const bool is_last = attempt == kWriteAttemptsMax || absl::Now() >= give_up_at;
+      if (status.ok() || !writer_->met_lock() || is_last) return status;
       // The wait gives the connection to this process's other writers.
       write_done_.WaitWithTimeout(&writer_mutex_, absl::Uniform(random_, 0.0, 1.0) * pause);
       pause *= 2;
@@ -58,6 +67,8 @@ class SqliteDatabase final : public Database {
     readers_.pop_back();
     return reader;
   }
+
+  const absl::Duration patience_;  // of a write that meets another process's lock
 
   absl::Mutex readers_mutex_;
   absl::CondVar reader_free_;
@@ -91,7 +102,8 @@ absl::StatusOr<std::unique_ptr<Database>> OpenSqlite(const std::string& path,
     if (!reader.ok()) return WithPath(reader.status(), path);
     readers.push_back(*std::move(reader));
   }
-  return std::make_unique<SqliteDatabase>(*std::move(writer), std::move(readers));
+  return std::make_unique<SqliteDatabase>(*std::move(writer), std::move(readers),
+                                          options.lock_wait);
 }
 
 }  // namespace aibackend::storage

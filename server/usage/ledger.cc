@@ -19,6 +19,11 @@ using storage::Session;
 using storage::Value;
 
 constexpr int kPageSizeMax = 1000;
+// Of the rows' content: with it and two lists of 1000 names a page stays below half of what a
+// message may weigh (32 MiB).
+constexpr size_t kPageBytesMax = size_t{8} << 20;
+// Of a user's and a model's name as a client gave them: what the contract allows a user.
+constexpr size_t kNameBytesMax = 256;
 
 #define AIB_REQUEST_COLUMNS                                                             \
   "row_id, request_id, created_at, endpoint, user_id, model, status, prompt, response," \
@@ -80,8 +85,8 @@ std::vector<Value> UpsertParameters(const RequestRow& row, const Ledger::Options
           row.request_id.value,
           absl::ToUnixMicros(row.created_at),
           row.endpoint,
-          row.user_id,
-          row.model,
+          std::string(Utf8Prefix(row.user_id, kNameBytesMax)),
+          std::string(Utf8Prefix(row.model, kNameBytesMax)),
           RequestStatusName(row.status),
           Content(row.prompt, options),
           Content(row.response, options),
@@ -258,13 +263,20 @@ absl::StatusOr<RequestPage> Ledger::List(int page_size, const std::string& page_
     parameters.insert(parameters.end(), {cursor.at_us, std::move(cursor.id)});
   }
   RequestPage page;
+  bool has_more = false;
   AIB_RETURN_IF_ERROR(database_.Read([&](Session& session) {
     page.rows.clear();
-    return session.Query(page_token.empty() ? kFirstPage : kNextPage, parameters,
-                         [&](const Row& columns) { page.rows.push_back(ReadRow(columns)); });
+    has_more = false;
+    size_t bytes = 0;
+    const auto take = [&](const Row& columns) {
+      has_more = has_more || page.rows.size() == limit || bytes >= kPageBytesMax;
+      if (has_more) return;
+      page.rows.push_back(ReadRow(columns));
+      bytes += page.rows.back().prompt.size() + page.rows.back().response.size();
+    };
+    return session.Query(page_token.empty() ? kFirstPage : kNextPage, parameters, take);
   }));
-  if (page.rows.size() > limit) {
-    page.rows.pop_back();
+  if (has_more) {
     const RequestRow& last = page.rows.back();
     page.next_page_token =
         storage::EncodePageToken({absl::ToUnixMicros(last.created_at), last.row_id});

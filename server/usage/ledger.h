@@ -27,7 +27,7 @@ struct RequestRow {
   std::string row_id;
   absl::Time created_at;
   std::string endpoint;  // the RPC's name
-  std::string user_id;
+  std::string user_id;   // this and the model: at most 256 bytes are kept
   std::string model;
   RequestStatus status = RequestStatus::kRunning;
   std::string prompt;  // empty where content is not logged
@@ -89,7 +89,8 @@ class Ledger {
   // Each is in the log, as an error with its request id.
   int64_t lost_rows() const;
 
-  // Block on the database. `page_size` is brought to 1…1000. Fails with PAGE_TOKEN_INVALID.
+  // Block on the database. `page_size` is brought to 1…1000; a page ends sooner where its content
+  // comes to 8 MiB. Fails with PAGE_TOKEN_INVALID.
   absl::StatusOr<RequestPage> List(int page_size, const std::string& page_token);
   // Requests created in [from, to).
   absl::StatusOr<std::vector<UsageTotal>> Totals(absl::Time from, absl::Time to);

@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import grpc from '@grpc/grpc-js';
-import { bin, root, Stack } from './stack.mjs';
+import { ask, bin, eventually, root, Stack } from './stack.mjs';
 
 let stack;
 before(async () => (stack = await Stack.start({ AIB_WORDS_PER_SECOND: '0' })));
@@ -124,6 +124,36 @@ test('ready says so when the server is gone', async () => {
   assert.equal(chat.status, 503);
   assert.ok(Number(chat.headers.get('retry-after')) >= 1);
   assert.equal((await own.json('GET', '/health')).status, 200);
+  await own.stop();
+});
+
+test('SIGTERM while the server starts is kept until it serves, and then ends it with 0', async () => {
+  const own = await Stack.start();
+  await own.server.stop();
+  await own.startServer();
+  // The first thing it does; until it serves there is more than enough time.
+  await eventually(() => readFileSync(`/proc/${own.server.child.pid}/status`, 'utf8').match(/SigBlk:.*4002$/m), 'it blocks signals', 10_000);
+  own.server.child.kill('SIGTERM');
+  assert.deepEqual(await own.server.exited, { code: 0, signal: null });
+  assert.match(own.server.log, /server_stopped/);
+  await own.stop();
+});
+
+test('a second SIGTERM doesn\'t cut short what drains', async () => {
+  const own = await Stack.start({ AIB_WORDS_PER_SECOND: '20' });
+  const deltas = await new Promise((resolve, reject) => {
+    const call = own.grpc().ChatStream(ask('What is FastAPI?'));
+    let text = '';
+    call.once('data', () => {
+      own.server.child.kill('SIGTERM');
+      eventually(() => own.server.log.includes('server_draining')).then(() => own.server.child.kill('SIGTERM'), reject);
+    });
+    call.on('data', (event) => (text += event.delta ?? ''));
+    call.on('error', reject);
+    call.on('end', () => resolve(text));
+  });
+  assert.match(deltas, /FastAPI/);
+  assert.deepEqual(await own.server.exited, { code: 0, signal: null });
   await own.stop();
 });
 

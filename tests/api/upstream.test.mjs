@@ -1,4 +1,4 @@
-// One OpenAI-compatible upstream behind Chat and ChatStream: grounding, usage, faults, cancellation.
+// Upstreams behind Chat and ChatStream, an OpenAI-compatible and an Anthropic one: grounding, usage, faults, cancellation.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,6 +16,9 @@ before(async () => {
     AIB_OPENAI_BASE_URL: `http://127.0.0.1:${port}/v1`,
     AIB_OPENAI_API_KEY: 'sk-very-secret-key',
     AIB_MODEL: 'imposter',
+    AIB_ANTHROPIC_BASE_URL: `http://127.0.0.1:${port}`,
+    AIB_ANTHROPIC_API_KEY: 'sk-ant-very-secret-key',
+    AIB_ANTHROPIC_MODEL: 'imposter-claude',
     AIB_UPSTREAM_FIRST_TOKEN_TIMEOUT_MS: '1500',
     AIB_UPSTREAM_IDLE_TIMEOUT_MS: '1500',
   });
@@ -96,7 +99,7 @@ for (const [fault, whole, streamed] of [
     test(`${name}: upstream fault ${fault} is an honest error, whole and streamed`, async () => {
       await control({ fault });
       const secretFree = (error) => {
-        assert.ok(!JSON.stringify([error.message, error]).includes('sk-very-secret'), 'the key leaked');
+        assert.ok(!JSON.stringify([error.message, error]).includes('very-secret'), 'the key leaked');
         return true;
       };
       if (whole) {
@@ -107,7 +110,88 @@ for (const [fault, whole, streamed] of [
   }
 }
 
-test('no log line holds the key', async () => {
-  assert.ok(!stack.server.log.includes('sk-very-secret'));
-  assert.ok(!stack.gateway.log.includes('sk-very-secret'));
+// ---- the Anthropic upstream, by its model's name ----------------------------------------------------
+
+const claude = { model: 'imposter-claude' };
+const plainClaude = { ...plain, ...claude };
+
+test('the models are listed in order: OpenAI\'s, which is the default, Anthropic\'s, the embedded one', async () => {
+  const { body } = await stack.json('GET', '/v1/models');
+  assert.deepEqual(body.models.map(({ id, provider }) => [id, provider]),
+    [['imposter', 'openai'], ['imposter-claude', 'anthropic'], ['extractive', 'embedded']]);
+  assert.deepEqual(body.models.filter((model) => model.is_default).map(({ id }) => id), ['imposter']);
+});
+
+for (const [name, transport] of Object.entries(transports)) {
+  test(`${name}: the Anthropic upstream answers, whole and streamed, with its own usage`, async () => {
+    await control({});
+    const whole = await transport.chat(stack, ask('hello there', plainClaude));
+    assert.equal(whole.model, 'imposter-claude');
+    assert.match(whole.response, /hello there/);
+    assert.equal(whole.finish_reason, 'stop');
+    assert.equal(whole.usage.estimated, false);
+    const { deltas, done } = await transport.stream(stack, ask('hello there', plainClaude));
+    assert.equal(deltas.join(''), whole.response);
+    assert.equal(done.usage.estimated, false);
+    assert.equal(done.finish_reason, 'stop');
+    const { headers, body } = (await log()).requests.at(-1);
+    assert.equal(headers['x-api-key'], 'sk-ant-very-secret-key');
+    assert.equal(headers['anthropic-version'], '2023-06-01');
+    assert.equal(body.max_tokens, 4096);
+  });
+
+  test(`${name}: a temperature that the Anthropic upstream doesn't take is refused before it is asked`, async () => {
+    await control({});
+    const calls = (await log()).requests.length;
+    const hot = ask('x', { ...plainClaude, temperature: 1.5 });
+    for (const call of [transport.chat, transport.stream]) {
+      await assert.rejects(call(stack, hot), (error) => {
+        assert.equal(error.reason, 'TEMPERATURE_OUT_OF_RANGE');
+        assert.equal(error.field, 'temperature');
+        return true;
+      });
+    }
+    assert.equal((await log()).requests.length, calls);
+    await transport.chat(stack, ask('x', { ...plain, temperature: 1.5 }));
+  });
+
+  test(`${name}: an overloaded Anthropic upstream is an honest error, whole and midway`, async () => {
+    const unavailable = (error) => {
+      assert.equal(error.reason, 'UPSTREAM_UNAVAILABLE');
+      assert.ok(!JSON.stringify([error.message, error]).includes('very-secret'), 'the key leaked');
+      return true;
+    };
+    await control({ fault: 'http-529' });
+    await assert.rejects(transport.chat(stack, ask('x', plainClaude)), unavailable);
+    await control({ fault: 'error-mid-stream' });
+    await assert.rejects(transport.stream(stack, ask('a few words to answer', plainClaude)), unavailable);
+  });
+}
+
+test('retrieval grounds the Anthropic upstream: the passages are in its system prompt', async () => {
+  await control({});
+  await transports.rest.chat(stack, ask('What is FastAPI?', claude));
+  const { system, messages } = (await log()).requests.at(-1).body;
+  assert.match(system, /Python web framework/);
+  assert.match(system, /\[1\]/);
+  assert.deepEqual(messages, [{ role: 'user', content: 'What is FastAPI?' }]);
+});
+
+test('a client that leaves closes the Anthropic connection too; the row has the tokens so far', async () => {
+  await control({ tokens: 500, tokenDelayMs: 20 });
+  const prompt = 'a long story of Claude please';
+  await new Promise((resolve) => {
+    const call = stack.grpc().ChatStream(ask(prompt, plainClaude));
+    call.on('error', resolve);
+    let pieces = 0;
+    call.on('data', () => ++pieces === 3 && call.cancel());
+  });
+  await eventually(async () => (await log()).requests.at(-1).ended === 'client_gone', 'the upstream sees the client leave', 5000);
+  const row = await stack.ledgerRow((r) => r.prompt === prompt && r.status !== 'RUNNING');
+  assert.equal(row.status, 'CANCELLED');
+  assert.ok(row.completion_tokens > 0);
+});
+
+test('no log line holds a key', async () => {
+  for (const program of [stack.server, stack.gateway]) assert.doesNotMatch(program.log, /very-secret/);
 });

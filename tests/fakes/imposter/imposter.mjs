@@ -1,9 +1,10 @@
-// A fake upstream that speaks OpenAI's chat completions and does on demand what real ones do on bad
-// days. How to drive it: tests/fakes/README.md. Plain Node (18 or newer), no dependencies.
+// A fake upstream that speaks OpenAI's chat completions and Anthropic's messages, and does on demand
+// what real ones do on bad days. How to drive it: tests/fakes/README.md. Plain Node (18 or newer), no dependencies.
 import { realpathSync } from 'node:fs';
 import http from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
+import { anthropic, json, openai, send, tokensOf } from './dialects.mjs';
 
 const BODY_BYTES_MAX = 64 * 1024 * 1024;
 const LOG_ENTRIES_MAX = 10_000;
@@ -19,7 +20,7 @@ const DEFAULTS = {
   afterTokens: 3, // where a fault of the stream strikes
   lineBytes: 8 * 1024 * 1024, // of fault "huge-line"
   usage: true,
-  finishReason: 'stop',
+  finishReason: 'stop', // as OpenAI calls it; Anthropic's word for it there
 };
 
 // And "http-NNN": that status, with an error object.
@@ -29,10 +30,10 @@ const FAULTS = [
   'reset-before-headers', // RST before a byte of the answer
   'reset-mid-stream', // RST after some tokens
   'cut-mid-stream', // the connection closes inside the chunked body
-  'end-mid-stream', // the response ends well-framed, without finish_reason and [DONE]
+  'end-mid-stream', // the response ends well-framed, without finish reason and end mark
   'half-event', // half an SSE event, then a well-framed end
-  'no-done', // all tokens and finish_reason, no [DONE]
-  'no-finish-reason', // all tokens and [DONE], no finish_reason
+  'no-done', // all tokens and the finish reason, no end mark
+  'no-finish-reason', // all tokens and the end mark, no finish reason
   'huge-line', // one data line of lineBytes
   'html', // 200 with a web page
   'bad-json', // a chunk that is no JSON
@@ -66,9 +67,6 @@ function scenarioOfModel(model) {
   }
   return checkedScenario(given);
 }
-
-// How many tokens a text has here: its words and the spaces before them, as the stream cuts it.
-export const cut = (text) => text.match(/\s*\S+|\s+$/g) ?? [];
 
 export class Imposter {
   #scenario = { ...DEFAULTS };
@@ -106,12 +104,13 @@ export class Imposter {
       if (route === 'GET /control/log') return json(response, 200, this.#report());
       if (route === 'DELETE /control') return this.#reset(response);
       if (path.endsWith('/models') && request.method === 'GET') return models(response);
-      if (path.endsWith('/chat/completions') && request.method === 'POST') return await this.#chat(request, response);
-      error(response, 404, 'not_found', `no route ${route}`);
+      if (path.endsWith('/chat/completions') && request.method === 'POST') return await this.#chat(request, response, openai);
+      if (path.endsWith('/messages') && request.method === 'POST') return await this.#chat(request, response, anthropic);
+      openai.error(response, 404, 'not_found', `no route ${route}`);
     } catch (failure) {
       if (response.headersSent || response.destroyed) return response.destroy();
       const mine = failure instanceof BadScenario || failure instanceof SyntaxError;
-      error(response, mine ? 400 : 500, 'invalid_request_error', failure.message);
+      openai.error(response, mine ? 400 : 500, 'invalid_request_error', failure.message);
     }
   }
 
@@ -136,7 +135,7 @@ export class Imposter {
     return { open_connections: this.#sockets.size, answering: this.#answering, disconnects, requests: this.#log };
   }
 
-  async #chat(request, response) {
+  async #chat(request, response, dialect) {
     const entry = { id: this.#nextId++, received_at: Date.now(), headers: request.headers, tokens_sent: 0, ended: null };
     this.#log.push(entry);
     if (this.#log.length > LOG_ENTRIES_MAX) this.#log.shift();
@@ -152,7 +151,7 @@ export class Imposter {
     entry.body = body;
     const header = request.headers['x-imposter-scenario'];
     const turn = {
-      request, response, entry, body, gone: gone.signal,
+      request, response, dialect, entry, body, gone: gone.signal,
       scenario: {
         ...this.#scenario,
         ...this.#queue.shift(),
@@ -171,19 +170,16 @@ export class Imposter {
 // ---- one answer -----------------------------------------------------------------------------------
 
 async function answer(turn) {
-  const { scenario, response, body } = turn;
+  const { scenario, response, dialect, body } = turn;
+  const complaint = dialect.complaint(body);
+  if (complaint) return dialect.error(response, 400, 'invalid_request_error', complaint);
   if (await failInstead(turn)) return;
   if (scenario.firstTokenDelayMs > 0) await delay(scenario.firstTokenDelayMs, undefined, { signal: turn.gone });
   const tokens = tokensOf(turn);
   if (body.stream) return await stream(turn, tokens);
   if (scenario.tokenDelayMs > 0) await delay(scenario.tokenDelayMs * tokens.length, undefined, { signal: turn.gone });
   turn.entry.tokens_sent = tokens.length;
-  const whole = {
-    id: `chatcmpl-${turn.entry.id}`, object: 'chat.completion', created: now(), model: body.model,
-    choices: [{ index: 0, message: { role: 'assistant', content: tokens.join('') }, finish_reason: finishOf(turn, tokens) }],
-  };
-  if (scenario.usage) whole.usage = usageOf(turn, tokens.length);
-  const text = JSON.stringify(whole);
+  const text = JSON.stringify(dialect.whole(turn, tokens));
   if (scenario.fault === 'bad-json') return send(response, 200, 'application/json', text.slice(0, -5));
   if (scenario.fault === 'cut-mid-stream' || scenario.fault === 'reset-mid-stream') {
     response.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) });
@@ -195,14 +191,14 @@ async function answer(turn) {
 
 // Faults that strike before a token, of whole and streamed answers alike.
 async function failInstead(turn) {
-  const { scenario, response, entry } = turn;
+  const { scenario, response, dialect, entry } = turn;
   if (statusOf(scenario.fault)) {
-    error(response, statusOf(scenario.fault), 'server_error', `This is a ${scenario.fault}.`);
+    dialect.error(response, statusOf(scenario.fault), 'server_error', `This is a ${scenario.fault}.`);
     return true;
   }
   switch (scenario.fault) {
     case 'rate-limit':
-      error(response, 429, 'rate_limit_exceeded', 'Rate limit reached.', { 'retry-after': scenario.retryAfter });
+      dialect.error(response, 429, 'rate_limit_exceeded', 'Rate limit reached.', { 'retry-after': scenario.retryAfter });
       return true;
     case 'html':
       send(response, 200, 'text/html; charset=utf-8', '<!doctype html><title>Welcome</title><p>Please log in.');
@@ -225,22 +221,19 @@ async function failInstead(turn) {
 }
 
 async function stream(turn, tokens) {
-  const { scenario, response, entry } = turn;
+  const { scenario, response, dialect, entry } = turn;
   response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' });
+  response.write(dialect.opening(turn));
   const strikes = STREAM_FAULTS[scenario.fault];
   for (const [i, token] of tokens.entries()) {
     if (strikes && i === scenario.afterTokens) return await strikes(turn);
     if (i > 0 && scenario.tokenDelayMs > 0) await delay(scenario.tokenDelayMs, undefined, { signal: turn.gone });
-    const flowing = response.write(event(chunk(turn, { content: token }, null)));
+    const flowing = response.write(dialect.token(turn, token));
     entry.tokens_sent++;
     if (!flowing) await drained(turn);
   }
   if (strikes) return await strikes(turn); // an answer of fewer tokens than afterTokens fails too
-  if (scenario.fault !== 'no-finish-reason') response.write(event(chunk(turn, {}, finishOf(turn, tokens))));
-  if (scenario.usage && turn.body.stream_options?.include_usage) {
-    response.write(event({ ...chunk(turn, {}, null), choices: [], usage: usageOf(turn, tokens.length) }));
-  }
-  if (scenario.fault !== 'no-done') response.write('data: [DONE]\n\n');
+  response.write(dialect.ending(turn, tokens));
   response.end();
 }
 
@@ -248,10 +241,9 @@ const STREAM_FAULTS = {
   'reset-mid-stream': (turn) => breakOff(turn, true),
   'cut-mid-stream': (turn) => breakOff(turn, false),
   'end-mid-stream': (turn) => turn.response.end(),
-  'half-event': (turn) => turn.response.end(event(chunk(turn, { content: 'never seen' }, null)).slice(0, 40)),
+  'half-event': (turn) => turn.response.end(turn.dialect.token(turn, 'never seen').slice(0, 40)),
   'bad-json': (turn) => turn.response.end('data: {"choices":[{]}\n\n'),
-  'error-mid-stream': (turn) =>
-    turn.response.end(event({ error: { message: 'The server had an error.', type: 'server_error' } }) + 'data: [DONE]\n\n'),
+  'error-mid-stream': (turn) => turn.response.end(turn.dialect.errorEvent()),
   'stall-mid-stream': forEver,
   'huge-line': async (turn) => {
     turn.response.write('data: ');
@@ -290,46 +282,7 @@ function drained({ response, gone }) {
   });
 }
 
-// ---- what it says -----------------------------------------------------------------------------------
-
-const textOf = (content) =>
-  typeof content === 'string' ? content : (content ?? []).map((part) => part.text ?? '').join('');
-
-function fullAnswer({ scenario, body }) {
-  if (scenario.tokens > 0) return Array.from({ length: scenario.tokens }, (_, i) => (i === 0 ? 'token0' : ` token${i}`));
-  if (scenario.answer !== '') return cut(scenario.answer);
-  const last = (body.messages ?? []).filter((message) => message.role === 'user').at(-1);
-  return cut(`You said: ${textOf(last?.content)}`);
-}
-
-const tokenLimit = ({ body }) => body.max_completion_tokens ?? body.max_tokens ?? Infinity;
-const tokensOf = (turn) => fullAnswer(turn).slice(0, tokenLimit(turn));
-const finishOf = (turn, tokens) => (fullAnswer(turn).length > tokens.length ? 'length' : turn.scenario.finishReason);
-const now = () => Math.floor(Date.now() / 1000);
-
-function usageOf({ body }, completion_tokens) {
-  const prompt_tokens = (body.messages ?? []).reduce((sum, message) => sum + cut(textOf(message.content)).length, 0);
-  return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens };
-}
-
-const chunk = ({ entry, body }, delta, finish_reason) => ({
-  id: `chatcmpl-${entry.id}`, object: 'chat.completion.chunk', created: now(), model: body.model,
-  choices: [{ index: 0, delta, finish_reason }],
-});
-
-const event = (data) => `data: ${JSON.stringify(data)}\n\n`;
-
 // ---- HTTP ----------------------------------------------------------------------------------------------
-
-function send(response, status, type, body, headers = {}) {
-  response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body), ...headers });
-  response.end(body);
-}
-
-const json = (response, status, body, headers) => send(response, status, 'application/json', JSON.stringify(body), headers);
-
-const error = (response, status, code, message, headers) =>
-  json(response, status, { error: { message, type: code, param: null, code } }, headers);
 
 const models = (response) =>
   json(response, 200, { object: 'list', data: [{ id: 'imposter', object: 'model', created: 0, owned_by: 'tests' }] });

@@ -146,3 +146,83 @@ test('the log holds what was asked and counts open connections', async () => {
   assert.equal(seen.requests[0].ended, 'complete');
   idle.destroy();
 });
+
+// ---- Anthropic's messages: the same scenarios and faults in other words ------------------------------
+
+const askClaude = (body, headers = {}) =>
+  fetch(`${base}/v1/messages`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'x-api-key': 'k', ...headers },
+    body: JSON.stringify({ model: 'imposter', max_tokens: 100, messages: [{ role: 'user', content: 'hello there' }], ...body }),
+  });
+const typedEvents = (text) =>
+  text.split('\n\n').filter(Boolean).map((block) => {
+    const [name, data] = block.split('\n');
+    const event = JSON.parse(data.slice('data: '.length));
+    assert.equal(name, `event: ${event.type}`);
+    return event;
+  });
+const saidIn = (list) => list.filter(({ type }) => type === 'content_block_delta').map(({ delta }) => delta.text).join('');
+
+test('messages: a whole answer echoes the last user message with exact usage', async () => {
+  const answer = await (await askClaude({ system: 'be very brief' })).json();
+  assert.deepEqual(answer.content, [{ type: 'text', text: 'You said: hello there' }]);
+  assert.equal(answer.stop_reason, 'end_turn');
+  assert.deepEqual(answer.usage, { input_tokens: 5, output_tokens: 4 });
+});
+
+test('messages: a stream says the same in named events', async () => {
+  const list = typedEvents(await (await askClaude({ stream: true })).text());
+  assert.deepEqual(list.map(({ type }) => type), [
+    'message_start', 'content_block_start', 'ping', ...Array(4).fill('content_block_delta'),
+    'content_block_stop', 'message_delta', 'message_stop',
+  ]);
+  assert.equal(saidIn(list), 'You said: hello there');
+  assert.equal(list[0].message.usage.input_tokens, 2);
+  assert.deepEqual(list.at(-2).usage, { output_tokens: 4 });
+  assert.equal(list.at(-2).delta.stop_reason, 'end_turn');
+});
+
+test('messages: max_tokens cuts the answer, and is required', async () => {
+  const answer = await (await askClaude({ max_tokens: 2 })).json();
+  assert.equal(answer.content[0].text, 'You said:');
+  assert.equal(answer.stop_reason, 'max_tokens');
+  const user = { role: 'user', content: 'x' };
+  for (const wrong of [{ max_tokens: undefined }, { temperature: 1.5 }, { messages: [] }, { messages: [user, user] }, { messages: [user, { role: 'system', content: 'x' }] }]) {
+    const refused = await askClaude(wrong);
+    assert.equal(refused.status, 400);
+    assert.equal((await refused.json()).error.type, 'invalid_request_error');
+  }
+});
+
+for (const [fault, status, type] of [['rate-limit', 429, 'rate_limit_error'], ['http-529', 529, 'overloaded_error'], ['http-401', 401, 'authentication_error'], ['http-500', 500, 'api_error']]) {
+  test(`messages: ${fault} is a ${status} of type ${type}`, async () => {
+    const response = await askClaude({ model: `m?fault=${fault}&retryAfter=7` });
+    assert.equal(response.status, status);
+    const body = await response.json();
+    assert.equal(body.type, 'error');
+    assert.equal(body.error.type, type);
+    assert.equal(response.headers.get('retry-after'), fault === 'rate-limit' ? '7' : null);
+  });
+}
+
+for (const fault of ['reset-before-headers', 'reset-mid-stream', 'cut-mid-stream']) {
+  for (const stream of [true, false]) {
+    test(`messages: ${fault} fails the client (stream: ${stream})`, async () => {
+      await assert.rejects(async () => (await askClaude({ model: `m?fault=${fault}&tokenDelayMs=1`, stream })).text());
+    });
+  }
+}
+
+test('messages: the faults of a stream show in it', async () => {
+  const body = async (fault) => (await askClaude({ model: `m?fault=${fault}`, stream: true })).text();
+  const midway = typedEvents(await body('end-mid-stream'));
+  assert.equal(saidIn(midway), 'You said: hello');
+  assert.equal(midway.at(-1).type, 'content_block_delta');
+  assert.equal(typedEvents(await body('no-done')).at(-1).type, 'message_delta');
+  const endless = typedEvents(await body('no-finish-reason'));
+  assert.equal(endless.at(-2).delta.stop_reason, null);
+  assert.equal(endless.at(-1).type, 'message_stop');
+  assert.equal(typedEvents(await body('error-mid-stream')).at(-1).error.type, 'overloaded_error');
+  assert.doesNotMatch(await body('half-event'), /\n\n$/);
+});

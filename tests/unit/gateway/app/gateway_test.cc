@@ -191,6 +191,41 @@ TEST(Gateway, AServerThatIsAwayIs503AtOnce) {
   EXPECT_EQ(chat->get_header_value("Retry-After"), "1");
 }
 
+TEST(Gateway, AProxyOfTheEnvironmentIsNotAskedForTheServer) {
+  FakeBackend backend;
+  setenv("http_proxy", "http://127.0.0.1:1", 1);
+  const auto gateway = *Gateway::Start(TestSettings(backend.address()));
+  unsetenv("http_proxy");
+  const auto ready = httplib::Client("127.0.0.1", gateway->port()).Get("/ready");
+  ASSERT_TRUE(ready);
+  EXPECT_EQ(ready->status, 200) << ready->body;
+}
+
+TEST_F(GatewayTest, APageOfAnotherSiteCannotCall) {
+  int calls = 0;
+  backend_.on_chat = [&calls](grpc::ServerContext*, const v1::ChatRequest&, v1::ChatResponse*) {
+    ++calls;
+    return grpc::Status::OK;
+  };
+  const std::string own = absl::StrCat("127.0.0.1:", gateway_->port());
+  const auto post = [&](httplib::Headers headers) {
+    return client_.Post("/chat", headers, R"({"prompt":"hi"})", "text/json; charset=utf-8")->status;
+  };
+  const auto get = [&](httplib::Headers headers) {
+    return client_.Get("/generate?prompt=hi", headers)->status;
+  };
+  EXPECT_EQ(post({{"Origin", "https://elsewhere.test"}}), 403);
+  EXPECT_EQ(post({{"Origin", "null"}}), 403);
+  // What <img src> sends: a GET without an Origin, and this one costs tokens.
+  EXPECT_EQ(get({{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Mode", "no-cors"}}), 403);
+  EXPECT_EQ(calls, 0);
+  EXPECT_EQ(get({}), 200);
+  EXPECT_EQ(get({{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Mode", "navigate"}}), 200);
+  EXPECT_EQ(get({{"Sec-Fetch-Site", "same-origin"}, {"Sec-Fetch-Mode", "cors"}}), 200);
+  EXPECT_EQ(post({{"Origin", "http://" + own}}), 415);
+  EXPECT_EQ(post({{"Origin", "https://proxied.test"}, {"Sec-Fetch-Site", "same-origin"}}), 415);
+}
+
 TEST_F(GatewayTest, TheDocumentsAreServed) {
   const auto home = client_.Get("/");
   EXPECT_EQ(home->status, 302);

@@ -60,6 +60,15 @@ TEST(Settings, AFlagGoesBeforeTheEnvironmentAndThatBeforeTheFile) {
   EXPECT_EQ(invocation->settings.listen, "127.0.0.1:8080");
 }
 
+TEST(Settings, AnEmptyVariableIsAsGoodAsNone) {
+  const ConfigFile file("[gateway]\nio-threads = 3\n");
+  setenv("AIB_GATEWAY_IO_THREADS", "", 1);
+  const auto invocation = LoadWith({"--config", file.path()});
+  unsetenv("AIB_GATEWAY_IO_THREADS");
+  ASSERT_TRUE(invocation.ok()) << invocation.status();
+  EXPECT_EQ(invocation->settings.io_threads, 3);
+}
+
 TEST(Settings, WhatIsWrongIsNamed) {
   EXPECT_THAT(Problem({"--io-threads", "0"}), HasSubstr("io-threads"));
   EXPECT_THAT(Problem({"--no-such-flag"}), HasSubstr("no-such-flag"));

@@ -68,6 +68,35 @@ TEST_F(EdgeLimitsTest, AClientStillSendingABodyThatIsTooLargeSeesWhy) {
   EXPECT_EQ(client.Read().status, 413);
 }
 
+TEST_F(EdgeLimitsTest, AllBodiesTogetherAreBoundedUntilTheirAnswersEnd) {
+  options_.bodies_bytes_max = 100'000;
+  StartDeferred();
+  const std::string large(150'000, 'b');
+  RawClient first(port());
+  first.Send(Post(large));
+  auto held = box_.Take();
+  ASSERT_NE(held, nullptr);
+  RawClient second(port());
+  second.Send(Post(large));
+  const RawAnswer refused = second.Read();
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_EQ(refused.headers.at("connection"), "close");
+  RawClient small(port());
+  small.Send(Post(std::string(60'000, 's')));
+  auto served = box_.Take();
+  ASSERT_NE(served, nullptr) << "what is small has its way";
+  served->Respond(200, {}, "");
+  EXPECT_EQ(small.Read().status, 200);
+  held->Respond(200, {}, "");
+  held.reset();
+  EXPECT_EQ(first.Read().status, 200);
+  first.Send(Post(large));
+  held = box_.Take();
+  ASSERT_NE(held, nullptr);
+  held->Respond(200, {}, "");
+  EXPECT_EQ(first.Read().status, 200);
+}
+
 TEST_F(EdgeLimitsTest, ABodyThatIsTooLargeIsRefusedBeforeItIsAskedFor) {
   StartEcho();
   RawClient client(port());

@@ -1,5 +1,6 @@
 #include "gateway/transcode/error.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -98,6 +99,12 @@ TEST(ApiError, ARefusalOfTheEdgeHasTheSameShape) {
     EXPECT_EQ(json["request_id"], "req_2");
     EXPECT_FALSE(json["reason"].get<std::string>().empty());
   }
+}
+
+TEST(RefusalAnswer, TooManyBytesTogetherMayBeTriedAgain) {
+  const auto [headers, body] = RefusalAnswer(Refusal::kTooManyBytes, "why", "req_2");
+  EXPECT_EQ(nlohmann::json::parse(body)["error"]["reason"], "OVERLOADED");
+  EXPECT_THAT(headers, testing::Contains(testing::Pair("Retry-After", "1")));
 }
 
 }  // namespace

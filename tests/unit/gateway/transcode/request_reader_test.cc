@@ -166,6 +166,8 @@ TEST(SplitTarget, EveryFormOfATargetHasAPathAndAQuery) {
   EXPECT_EQ(SplitTarget("/a/b?c=d").query, "c=d");
   EXPECT_EQ(SplitTarget("http://host:80/a?b").path, "/a");
   EXPECT_EQ(SplitTarget("http://host").path, "/");
+  EXPECT_EQ(SplitTarget("http://host?url=/x").path, "/");
+  EXPECT_EQ(SplitTarget("http://host?url=/x").query, "url=/x");
   EXPECT_EQ(SplitTarget("/a?url=http://x/y").path, "/a");
   EXPECT_EQ(SplitTarget("/a#b?c").path, "/a");
   EXPECT_EQ(SplitTarget("").path, "");

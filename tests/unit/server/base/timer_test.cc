@@ -1,5 +1,6 @@
 #include "server/base/timer.h"
 
+#include <memory>
 #include <vector>
 
 #include "absl/synchronization/blocking_counter.h"
@@ -47,6 +48,19 @@ TEST(Timer, ACallbackMaySchedule) {
   timer.After(absl::ZeroDuration(),
               [&] { timer.After(absl::ZeroDuration(), [&] { done.Notify(); }); });
   EXPECT_TRUE(done.WaitForNotificationWithTimeout(absl::Seconds(30)));
+}
+
+TEST(Timer, WhatACallbackHoldsMayUseTheTimerWhenItGoes) {
+  absl::BlockingCounter all(2);
+  Timer timer;
+  const auto holding = [&] {
+    std::shared_ptr<void> held(
+        nullptr, [&](void*) { timer.After(absl::ZeroDuration(), [&] { all.DecrementCount(); }); });
+    return [held] {};
+  };
+  timer.After(absl::ZeroDuration(), holding());
+  EXPECT_TRUE(timer.Cancel(timer.After(absl::Hours(1), holding())));
+  all.Wait();
 }
 
 }  // namespace

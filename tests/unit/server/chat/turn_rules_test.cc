@@ -51,6 +51,22 @@ TEST(TurnRules, EachNumberHasItsBounds) {
   }
 }
 
+TEST(TurnRules, AModelsOwnRangeOfTemperaturesIsKept) {
+  models::ModelInfo model;
+  model.id = "cool";
+  model.temperature_max = 1;
+  TurnRequest request = Good();
+  EXPECT_TRUE(CheckTurnOf(model, request).ok());
+  request.temperature = 1;
+  EXPECT_TRUE(CheckTurnOf(model, request).ok());
+  request.temperature = 1.5;
+  EXPECT_TRUE(CheckTurnOf(models::ModelInfo(), request).ok());
+  const absl::Status status = CheckTurnOf(model, request);
+  EXPECT_EQ(ReasonOf(status), Reason::TEMPERATURE_OUT_OF_RANGE);
+  EXPECT_EQ(FieldOf(status), "temperature");
+  EXPECT_EQ(status.message(), "temperature is 1.5; for model 'cool' it must be from 0 to 1");
+}
+
 TEST(TurnRules, TheConversationHasALimit) {
   TurnRequest request = Good();
   request.messages.assign(kMessagesMax + 1, {models::Role::kUser, "x"});

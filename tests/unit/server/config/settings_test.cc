@@ -89,6 +89,27 @@ TEST_F(SettingsTest, EveryProblemOfMeaningIsReportedAtOnce) {
   EXPECT_THAT(message, HasSubstr("model"));
 }
 
+TEST_F(SettingsTest, TheAnthropicUpstreamIsCheckedAsTheOtherIs) {
+  const auto problem = [](std::vector<const char*> args) {
+    return std::string(LoadArgs(std::move(args)).status().message());
+  };
+  EXPECT_THAT(problem({"--anthropic-base-url", "ftp://x"}), HasSubstr("anthropic-base-url"));
+  EXPECT_THAT(problem({"--anthropic-model", ""}), HasSubstr("anthropic-model"));
+  EXPECT_THAT(problem({"--anthropic-model", "extractive"}), HasSubstr("anthropic-model"));
+  const auto loaded = LoadArgs({"--anthropic-base-url", "https://x"});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->settings.anthropic_model, "claude-sonnet-4-5");
+}
+
+TEST_F(SettingsTest, TwoUpstreamModelsMustNotShareAName) {
+  const auto refused = LoadArgs({"--anthropic-base-url", "http://x", "--openai-base-url",
+                                 "http://y", "--model", "m", "--anthropic-model", "m"});
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("must differ"));
+  EXPECT_TRUE(
+      LoadArgs({"--anthropic-base-url", "http://x", "--model", "m", "--anthropic-model", "m"})
+          .ok());
+}
+
 TEST_F(SettingsTest, SeveralAddressesComeByCommaFromTheEnvironment) {
   SetEnv("AIB_SERVER_LISTEN", "127.0.0.1:7,unix:/tmp/y.sock");
   const auto loaded = LoadArgs({});
@@ -98,9 +119,11 @@ TEST_F(SettingsTest, SeveralAddressesComeByCommaFromTheEnvironment) {
 
 TEST_F(SettingsTest, ThePrintedConfigurationHoldsNoSecretAndCanBeRead) {
   SetEnv("AIB_OPENAI_API_KEY", "sk-secret");
+  SetEnv("AIB_ANTHROPIC_API_KEY", "sk-ant-hush");
   const auto printed = LoadArgs({"--print-config"});
   ASSERT_TRUE(printed.ok()) << printed.status();
   EXPECT_THAT(printed->print, testing::Not(HasSubstr("sk-secret")));
+  EXPECT_THAT(printed->print, testing::Not(HasSubstr("sk-ant-hush")));
   EXPECT_THAT(printed->print, HasSubstr("words-per-second"));
   const std::string path = File(printed->print);
   EXPECT_TRUE(LoadArgs({"--config", path.c_str()}).ok())

@@ -229,6 +229,23 @@ TEST_F(JobQueueTest, ListsGoNewestFirstWithoutParams) {
   EXPECT_EQ(ReasonOf(queue_.List(2, "garbage").status()), Reason::PAGE_TOKEN_INVALID);
 }
 
+TEST_F(JobQueueTest, AListEndsWhereItsResultsAreTooMuchForAMessage) {
+  constexpr int kJobs = 6;
+  for (int i = 0; i < kJobs; ++i) {
+    Add(absl::StrCat("j", i));
+    const auto job = queue_.Claim("worker", absl::Seconds(15));
+    ASSERT_TRUE(job.ok() && job->has_value());
+    ASSERT_TRUE(queue_.Succeed(**job, std::string(1 << 20, 'x')).ok());
+  }
+  const auto first = queue_.List(1000, "");
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(first->jobs.size(), 4u);
+  const auto second = queue_.List(1000, first->next_page_token);
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_EQ(second->jobs.size(), 2u);
+  EXPECT_EQ(second->next_page_token, "");
+}
+
 TEST_F(JobQueueTest, TheTableRefusesAStateThatCannotBe) {
   Add("a");
   for (const char* change :

@@ -1,102 +1,17 @@
-// What the tests of the OpenAI adapter share: a sink that remembers, one model against one script,
-// and the events an upstream sends.
+// The OpenAI adapter against a script, and the events its upstream sends.
 #pragma once
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "server/models/openai_model.h"
-#include "tests/unit/server/net/scripted_server.h"
+#include "tests/unit/server/models/upstream_fixture.h"
 
 namespace aibackend::models {
 
-inline constexpr absl::Duration kPatience =
-    absl::Seconds(60);  // never reached by a test that passes
-inline constexpr char kKey[] = "sk-sesame";
-
-class RecordingSink : public GenerateSink {
- public:
-  void OnDelta(absl::string_view text) override {
-    absl::MutexLock lock(&mutex_);
-    EXPECT_EQ(done_calls_, 0) << "a delta after the end";
-    text_.append(text.data(), text.size());
-    ++deltas_;
-  }
-  void OnDone(GenerateResult result) override {
-    absl::MutexLock lock(&mutex_);
-    result_ = std::move(result);
-    ++done_calls_;
-  }
-  GenerateResult WaitDone() {
-    absl::MutexLock lock(&mutex_);
-    const auto done = [&] { return done_calls_ > 0; };
-    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&done), kPatience)) << "no OnDone";
-    EXPECT_EQ(done_calls_, 1);
-    return result_;
-  }
-  void WaitText(absl::string_view text) {
-    absl::MutexLock lock(&mutex_);
-    const auto has = [&] { return absl::StrContains(text_, text); };
-    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&has), kPatience)) << "no " << text;
-  }
-  std::string text() {
-    absl::MutexLock lock(&mutex_);
-    return text_;
-  }
-  int deltas() {
-    absl::MutexLock lock(&mutex_);
-    return deltas_;
-  }
-
- private:
-  absl::Mutex mutex_;
-  std::string text_ ABSL_GUARDED_BY(mutex_);
-  GenerateResult result_ ABSL_GUARDED_BY(mutex_);
-  int deltas_ ABSL_GUARDED_BY(mutex_) = 0;
-  int done_calls_ ABSL_GUARDED_BY(mutex_) = 0;
-};
-
-// One model against one script.
-class Fixture {
- public:
-  explicit Fixture(testing::ScriptedServer::Script script) : server(std::move(script)) {
-    options.id = "small";
-    options.base_url = server.url("/v1/");
-    options.api_key = kKey;
-    options.upstream_model = "upstream-small";
-    request.messages = {{Role::kUser, "How are you today?"}};  // 18 bytes: 5 tokens
-    request.stream = true;
-  }
-
-  std::shared_ptr<Generation> Start() {
-    model = std::make_unique<OpenAiModel>(http, options);
-    return model->Generate(request, sink);
-  }
-  GenerateResult Run() {
-    Start();
-    return sink->WaitDone();
-  }
-  nlohmann::json SentBody() const {
-    const std::string sent = server.requests().at(0);
-    return nlohmann::json::parse(sent.substr(sent.find("\r\n\r\n") + 4));
-  }
-
-  testing::ScriptedServer server;
-  net::HttpClient http{net::HttpClient::Options()};
-  OpenAiModel::Options options;
-  GenerateRequest request;
-  std::unique_ptr<OpenAiModel> model;
-  std::shared_ptr<RecordingSink> sink = std::make_shared<RecordingSink>();
-};
+using Fixture = ModelFixture<OpenAiModel>;
 
 inline std::string Event(const nlohmann::json& data) {
   return absl::StrCat("data: ", data.dump(), "\n\n");
@@ -119,23 +34,6 @@ inline std::string UsageEvent(int prompt, int completion) {
 
 inline constexpr char kDoneEvent[] = "data: [DONE]\n\n";
 
-// Answers with a whole chunked stream of these events.
-inline testing::ScriptedServer::Script Streaming(std::string events) {
-  return [events = std::move(events)](testing::Connection& connection) {
-    connection.ReadRequest();
-    connection.Send(testing::ChunkedHeader("text/event-stream; charset=utf-8"));
-    connection.Send(testing::Chunk(events));
-    connection.Send(testing::kLastChunk);
-  };
-}
-
-inline testing::ScriptedServer::Script Sending(std::string bytes) {
-  return [bytes = std::move(bytes)](testing::Connection& connection) {
-    connection.ReadRequest();
-    connection.Send(bytes);
-  };
-}
-
 inline std::string WholeAnswer(const std::string& content,
                                const std::string& finish_reason = "stop") {
   return nlohmann::json({{"choices",
@@ -146,15 +44,7 @@ inline std::string WholeAnswer(const std::string& content,
 }
 
 inline GenerateResult ResultOf(testing::ScriptedServer::Script script, bool stream = true) {
-  Fixture fixture(std::move(script));
-  fixture.request.stream = stream;
-  const GenerateResult result = fixture.Run();
-  EXPECT_THAT(std::string(result.status.message()), ::testing::Not(::testing::HasSubstr(kKey)));
-  if (!result.status.ok()) {
-    EXPECT_THAT(std::string(result.status.message()),
-                ::testing::HasSubstr(fixture.server.origin()));
-  }
-  return result;
+  return ResultOfScript<Fixture>(std::move(script), stream);
 }
 
 }  // namespace aibackend::models

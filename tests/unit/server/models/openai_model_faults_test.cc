@@ -135,7 +135,7 @@ TEST(OpenAiModelFaults, AnAnswerBeyondItsLimitIsRefusedAndTheUpstreamIsCutOff) {
     connection.Send(Chunk(Token(std::string(60, 'a')) + Token(std::string(60, 'b'))));
     if (connection.SeesEof()) closed.Notify();
   });
-  fixture.options.answer_bytes_max = 100;
+  fixture.options.limits.answer_bytes_max = 100;
   EXPECT_EQ(ReasonOf(fixture.Run().status), Reason::UPSTREAM_BAD_RESPONSE);
   EXPECT_EQ(fixture.sink->text(), std::string(60, 'a'));
   EXPECT_TRUE(closed.WaitForNotificationWithTimeout(kPatience));

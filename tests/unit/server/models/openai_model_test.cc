@@ -161,20 +161,6 @@ TEST(OpenAiModel, DroppingTheGenerationDoesNotCancelIt) {
   EXPECT_EQ(fixture.sink->WaitDone().status, absl::OkStatus());
 }
 
-Grounding TwoPassages(bool strict) {
-  Grounding grounding;
-  grounding.strict = strict;
-  Passage passage;
-  passage.document_id = "a";
-  passage.text = "Alpha is first.";
-  passage.start = 10;
-  grounding.passages.push_back(passage);
-  passage.document_id = "b";
-  passage.text = "Beta is second.";
-  grounding.passages.push_back(passage);
-  return grounding;
-}
-
 TEST(OpenAiModel, AGroundedAnswerCitesWhatItMarks) {
   Fixture fixture(Streaming(Token("Beta is second [") + Token("2]. See [7].") + End()));
   fixture.request.grounding = TwoPassages(false);
@@ -194,7 +180,7 @@ TEST(OpenAiModel, AGroundedAnswerCitesWhatItMarks) {
 TEST(OpenAiModel, PassagesBeyondTheContextBudgetAreLeftOutAndCannotBeCited) {
   Fixture fixture(Streaming(Token("[1][2]") + End()));
   fixture.request.grounding = TwoPassages(false);
-  fixture.options.context_bytes_max = 20;
+  fixture.options.limits.context_bytes_max = 20;
   EXPECT_EQ(fixture.Run().citations.size(), 1u);
 }
 

@@ -20,10 +20,14 @@ nlohmann::json BodyOf(const GenerateRequest& request) {
   return nlohmann::json::parse(RequestBody(request, "gpt-x", request.messages));
 }
 
-OpenAiPiece ReadOk(absl::string_view json, PieceKind kind = PieceKind::kChunk) {
-  auto piece = OpenAiReader().Read(json, kind);
+absl::StatusOr<AnswerPiece> Read(absl::string_view json) {
+  return OpenAiReader().ReadEvent("message", json);
+}
+
+AnswerPiece ReadOk(absl::string_view json) {
+  auto piece = Read(json);
   EXPECT_TRUE(piece.ok()) << piece.status();
-  return piece.ok() ? *piece : OpenAiPiece();
+  return piece.ok() ? *piece : AnswerPiece();
 }
 
 TEST(RequestBody, CarriesWhatWasAskedForAndNothingElse) {
@@ -62,24 +66,22 @@ TEST(WithSystemPrompt, ItStandsAfterTheLeadingSystemMessages) {
 }
 
 TEST(OpenAiReader, AChunkHasTextAndPerhapsAnEnd) {
-  const OpenAiPiece piece =
+  const AnswerPiece piece =
       ReadOk(R"({"choices":[{"index":0,"delta":{"content":"h\u00e9"},"finish_reason":"length"}]})");
   EXPECT_EQ(piece.text, "hé");
   EXPECT_EQ(piece.finish_reason, "length");
-  EXPECT_FALSE(piece.usage);
+  EXPECT_FALSE(piece.prompt_tokens);
 }
 
 TEST(OpenAiReader, AWholeAnswerHasAMessage) {
-  const OpenAiPiece piece = ReadOk(
+  const auto piece = OpenAiReader().ReadWhole(
       R"({"choices":[{"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],
-          "usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}})",
-      PieceKind::kWhole);
-  EXPECT_TRUE(piece.has_choice);
-  EXPECT_EQ(piece.text, "hi");
-  ASSERT_TRUE(piece.usage);
-  EXPECT_EQ(piece.usage->prompt_tokens, 3);
-  EXPECT_EQ(piece.usage->completion_tokens, 1);
-  EXPECT_FALSE(piece.usage->estimated);
+          "usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}})");
+  ASSERT_TRUE(piece.ok()) << piece.status();
+  EXPECT_TRUE(piece->has_answer);
+  EXPECT_EQ(piece->text, "hi");
+  EXPECT_EQ(piece->prompt_tokens, 3);
+  EXPECT_EQ(piece->completion_tokens, 1);
 }
 
 TEST(OpenAiReader, OfSeveralChoicesTheOneWithIndexZeroCounts) {
@@ -87,7 +89,7 @@ TEST(OpenAiReader, OfSeveralChoicesTheOneWithIndexZeroCounts) {
                                   {"index":0,"delta":{"content":"a"}}]})")
                 .text,
             "a");
-  EXPECT_FALSE(ReadOk(R"({"choices":[{"index":1,"delta":{"content":"b"}}]})").has_choice);
+  EXPECT_FALSE(ReadOk(R"({"choices":[{"index":1,"delta":{"content":"b"}}]})").has_answer);
 }
 
 TEST(OpenAiReader, ARefusalIsTheModelsAnswer) {
@@ -102,17 +104,18 @@ TEST(OpenAiReader, FieldsOfAnotherTypeCountAsAbsent) {
         R"({"usage":{"prompt_tokens":-1,"completion_tokens":1}})",
         R"({"usage":{"prompt_tokens":1,"completion_tokens":99999999999}})",
         R"({"usage":{"prompt_tokens":1.5,"completion_tokens":1}})"}) {
-    const OpenAiPiece piece = ReadOk(json);
+    const AnswerPiece piece = ReadOk(json);
     EXPECT_EQ(piece.text, "") << json;
     EXPECT_EQ(piece.finish_reason, "") << json;
-    EXPECT_FALSE(piece.usage) << json;
+    EXPECT_FALSE(piece.prompt_tokens) << json;
+    EXPECT_FALSE(piece.completion_tokens) << json;
     EXPECT_FALSE(piece.error) << json;
     EXPECT_FALSE(piece.has_tool_call) << json;
   }
 }
 
 TEST(OpenAiReader, AnErrorObjectIsReadWhateverElseThereIs) {
-  const OpenAiPiece piece =
+  const AnswerPiece piece =
       ReadOk(R"({"choices":[],"error":{"message":"m","type":"t","code":"c"}})");
   ASSERT_TRUE(piece.error);
   EXPECT_EQ(piece.error->message, "m");
@@ -125,13 +128,11 @@ TEST(OpenAiReader, AnErrorObjectIsReadWhateverElseThereIs) {
 TEST(OpenAiReader, WhatIsNoJsonObjectIsABadResponse) {
   for (const std::string json : {"", "[]", "1", "\"x\"", "{", "{\"a\":\"\xFF\"}", "{} {}",
                                  "{\"a\":\"\\ud800\"}", "<html></html>"}) {
-    EXPECT_EQ(ReasonOf(OpenAiReader().Read(json, PieceKind::kChunk).status()),
-              Reason::UPSTREAM_BAD_RESPONSE)
-        << json;
+    EXPECT_EQ(ReasonOf(Read(json).status()), Reason::UPSTREAM_BAD_RESPONSE) << json;
   }
   std::string deep;
   for (int i = 0; i < 100000; ++i) deep += "{\"a\":";
-  EXPECT_FALSE(OpenAiReader().Read(deep, PieceKind::kChunk).ok());
+  EXPECT_FALSE(Read(deep).ok());
 }
 
 }  // namespace

@@ -1,10 +1,13 @@
 #include "server/retrieval/analyzer.h"
 
+#include <ctime>
+
 #include "gmock/gmock.h"
 
 namespace aibackend::retrieval {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
@@ -42,6 +45,23 @@ TEST(AnalyzerTest, AnEndlessWordIsCut) {
   const auto words = AnalyzeWords(std::string(1 << 20, 'x'));
   ASSERT_EQ(words.size(), 1U);
   EXPECT_LE(words[0].size(), kWordBytesMax);
+}
+
+TEST(AnalyzerTest, AFloodOfCombiningMarksCostsNoMoreThanOtherText) {
+  // Each pair is in the wrong order, so that a normaliser moves every mark past all before it.
+  for (const char* pair : {"\u0301\u0323", "\u0301\uFF9E", "\u0301\u0F73"}) {
+    std::string text = "flood e";
+    while (text.size() < (1 << 19)) text += pair;
+    text += " ends";
+    const std::clock_t start = std::clock();
+    const auto words = AnalyzeWords(text);
+    EXPECT_LT(std::clock() - start, 3 * CLOCKS_PER_SEC) << "some 20 s where the marks are ordered";
+    EXPECT_THAT(words, Contains("flood"));
+    EXPECT_THAT(words, Contains("end"));
+  }
+  std::string stacked = "e";
+  for (int i = 0; i < 30; ++i) stacked += "\u0323";
+  EXPECT_NE(AnalyzeWords(stacked), AnalyzeWords("e")) << "what a language could write is kept";
 }
 
 TEST(AnalyzerTest, BagsCountEachLeg) {

@@ -4,6 +4,7 @@
 #include <set>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "gmock/gmock.h"
 #include "server/retrieval/confidence.h"
@@ -91,6 +92,26 @@ TEST(CollectionIndexTest, WhatIsRemovedNeverComesBack) {
       }
     }
   }
+}
+
+TEST(CollectionIndexTest, SearchesGoOnWhileAHugeDocumentIsRemoved) {
+  auto huge = std::make_shared<Document>();
+  huge->seq = 1;
+  huge->id = "huge";
+  for (int i = 0; huge->text.size() < (4 << 20); ++i) absl::StrAppend(&huge->text, SampleText(i));
+  huge->chunks = CutIntoChunks(huge->text);
+  CollectionIndex index;
+  index.Apply({{0, huge}});
+  const size_t all = index.chunks();
+  ASSERT_GT(all, 20 * CollectionIndex::kStepChunks);
+  std::thread remover([&] { index.Apply({{1, nullptr}}); });
+  std::set<size_t> seen;
+  while (seen.insert(index.chunks()), seen.count(0) == 0) {
+  }
+  remover.join();
+  EXPECT_GT(seen.size(), 2U) << "no look came through between all and none";
+  EXPECT_EQ(index.documents(), 0U);
+  EXPECT_TRUE(index.Search("violin", 5, Mode::kHybrid).hits.empty());
 }
 
 TEST(CollectionIndexTest, AReplacedDocumentIsFoundByItsNewTextAlone) {

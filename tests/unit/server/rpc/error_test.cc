@@ -40,6 +40,16 @@ TEST(RpcError, TheFieldAndTheRetryTimeTravel) {
   EXPECT_EQ(Find<google::rpc::RetryInfo>(busy)->retry_delay().nanos(), 500'000'000);
 }
 
+TEST(RpcError, AMessageThatQuotesALongRequestFitsTheTrailers) {
+  std::string quoted;
+  while (quoted.size() < 100'000) quoted += "é";
+  const grpc::Status status = ToGrpc(MakeError(Reason::MODEL_NOT_FOUND, quoted, "model"), "r");
+  // As they go over the wire: percent-encoded, and in base 64.
+  EXPECT_LT(3 * status.error_message().size() + status.error_details().size() * 4 / 3, 7'000u);
+  EXPECT_EQ(status.error_message(), quoted.substr(0, 1024));  // whole characters
+  EXPECT_EQ(Find<google::rpc::BadRequest>(status)->field_violations(0).field(), "model");
+}
+
 TEST(RpcError, OurOwnDefectsKeepTheirDetailsToThemselves) {
   const grpc::Status status = ToGrpc(absl::InternalError("SELECT secret FROM table"), "r");
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INTERNAL);

@@ -9,6 +9,7 @@
 #include "SQLiteCpp/SQLiteCpp.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "server/base/status.h"
 #include "tests/unit/temp_folder.h"
@@ -290,6 +291,26 @@ TEST_F(DatabaseTest, AWriteLockThatStaysIsUnavailableAndPassesWithTheLock) {
   EXPECT_THAT(Names(), ElementsAre());  // readers don't care
   blocker.exec("ROLLBACK");
   EXPECT_TRUE(database->Write(insert).ok());
+}
+
+TEST_F(DatabaseTest, ManyWritersWaitTogetherForALockAndNotOneAfterTheOther) {
+  constexpr absl::Duration kLockWait = absl::Milliseconds(200);
+  auto database = Open({1, kLockWait});
+  SQLite::Database blocker(folder_.File("test.sqlite"), SQLite::OPEN_READWRITE);
+  blocker.exec("BEGIN IMMEDIATE");
+  const absl::Time start = absl::Now();
+  std::vector<std::thread> writers;
+  for (int i = 0; i < 30; ++i) {
+    writers.emplace_back([&] {
+      const absl::Status status = database->Write(
+          [](Session& session) { return session.Execute("DELETE FROM things").status(); });
+      EXPECT_EQ(ReasonOf(status), Reason::DATABASE_UNAVAILABLE);
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  EXPECT_LT(absl::Now() - start, 15 * kLockWait);  // one after the other: 90
+  blocker.exec("ROLLBACK");
+  Write("DELETE FROM things");
 }
 
 TEST_F(DatabaseTest, AFullDiskIsUnavailable) {

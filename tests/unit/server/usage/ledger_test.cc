@@ -307,6 +307,45 @@ TEST_F(LedgerTest, PagesGoOnWhereTheLastEndedThoughRowsArrive) {
   EXPECT_EQ(page->next_page_token, "");
 }
 
+TEST_F(LedgerTest, APageEndsWhereItsContentIsTooMuchForAMessage) {
+  constexpr int kRows = 300;  // of 64 KiB each: 19 MiB
+  for (int i = 0; i < kRows; ++i) {
+    RequestRow row = Row(absl::StrCat("r", i), RequestStatus::kOk);
+    row.response = std::string(64 << 10, 'x');
+    ledger_->End(row);
+  }
+  Flush();
+  std::set<std::string> ids;
+  int pages = 0;
+  std::string token;
+  do {
+    const auto page = ledger_->List(1000, token);
+    ASSERT_TRUE(page.ok()) << page.status();
+    size_t bytes = 0;
+    for (const auto& row : page->rows) {
+      ids.insert(row.row_id);
+      bytes += row.response.size();
+    }
+    EXPECT_LE(bytes, size_t{9} << 20);
+    ASSERT_FALSE(page->rows.empty());
+    token = page->next_page_token;
+    ++pages;
+  } while (!token.empty());
+  EXPECT_EQ(ids.size(), size_t{kRows});
+  EXPECT_EQ(pages, 3);
+}
+
+TEST_F(LedgerTest, NamesThatAClientGaveAreCut) {
+  RequestRow row = Row("r", RequestStatus::kError);
+  row.user_id = std::string(100'000, 'u');
+  row.model = std::string(100'000, 'm');
+  ledger_->End(row);
+  Flush();
+  ASSERT_EQ(All().size(), 1u);
+  EXPECT_EQ(All()[0].user_id, std::string(256, 'u'));
+  EXPECT_EQ(All()[0].model, std::string(256, 'm'));
+}
+
 TEST_F(LedgerTest, APageTokenThatIsGarbageIsRefused) {
   EXPECT_EQ(ReasonOf(ledger_->List(10, "garbage").status()), Reason::PAGE_TOKEN_INVALID);
 }

@@ -1,4 +1,4 @@
-#include "server/models/openai_generation.h"
+#include "server/models/upstream_generation.h"
 
 #include <algorithm>
 
@@ -26,24 +26,26 @@ std::string ContentType(const HttpHeaders& headers) {
 
 }  // namespace
 
-OpenAiGeneration::OpenAiGeneration(OpenAiTurn turn, std::shared_ptr<GenerateSink> sink)
+UpstreamGeneration::UpstreamGeneration(UpstreamTurn turn, std::unique_ptr<AnswerReader> reader,
+                                       std::shared_ptr<GenerateSink> sink)
     : turn_(std::move(turn)),
       sink_(std::move(sink)),
-      mode_(turn_.stream ? Mode::kStream : Mode::kWhole) {}
+      mode_(turn_.stream ? Mode::kStream : Mode::kWhole),
+      reader_(std::move(reader)) {}
 
-void OpenAiGeneration::Attach(std::shared_ptr<net::HttpCall> call) {
+void UpstreamGeneration::Attach(std::shared_ptr<net::HttpCall> call) {
   absl::MutexLock lock(&mutex_);
   call_ = std::move(call);
   if (cancelled_) call_->Cancel();
 }
 
-void OpenAiGeneration::Cancel() {
+void UpstreamGeneration::Cancel() {
   absl::MutexLock lock(&mutex_);
   cancelled_ = true;
   if (call_ != nullptr) call_->Cancel();
 }
 
-void OpenAiGeneration::OnHeaders(int status, const HttpHeaders& headers) {
+void UpstreamGeneration::OnHeaders(int status, const HttpHeaders& headers) {
   http_status_ = status;
   if (status != 200) {
     mode_ = Mode::kHttpError;
@@ -60,7 +62,7 @@ void OpenAiGeneration::OnHeaders(int status, const HttpHeaders& headers) {
   }
 }
 
-void OpenAiGeneration::OnBody(absl::string_view data) {
+void UpstreamGeneration::OnBody(absl::string_view data) {
   if (sink_ == nullptr) return;
   any_body_ = true;
   switch (mode_) {
@@ -78,23 +80,22 @@ void OpenAiGeneration::OnBody(absl::string_view data) {
   }
 }
 
-bool OpenAiGeneration::TakeEvent(const net::SseEvent& event) {
+bool UpstreamGeneration::TakeEvent(const net::SseEvent& event) {
   any_event_ = true;
   const absl::string_view data = absl::StripAsciiWhitespace(event.data);
   if (data.empty()) return true;
-  if (data == "[DONE]") {
-    EndStream(true);
-    return false;
-  }
-  auto piece = reader_.Read(data, event.type == "error" ? PieceKind::kError : PieceKind::kChunk);
+  auto piece = reader_->ReadEvent(event.type, data);
   if (!piece.ok()) {
     Fail(BadResponse("an event is no JSON object"));
     return false;
   }
-  return TakePiece(*std::move(piece));
+  const bool ends_stream = piece->ends_stream;
+  if (!TakePiece(*std::move(piece))) return false;
+  if (ends_stream) EndStream(true);
+  return !ends_stream;
 }
 
-bool OpenAiGeneration::TakePiece(OpenAiPiece piece) {
+bool UpstreamGeneration::TakePiece(AnswerPiece piece) {
   if (piece.error) {
     Fail(StatusOfErrorObject(*turn_.upstream, *piece.error));
     return false;
@@ -105,18 +106,20 @@ bool OpenAiGeneration::TakePiece(OpenAiPiece piece) {
   }
   answer_ += piece.text;
   tool_call_ = tool_call_ || piece.has_tool_call;
-  if (piece.usage) reported_usage_ = piece.usage;
+  if (piece.prompt_tokens) prompt_tokens_ = piece.prompt_tokens;
+  if (piece.completion_tokens) completion_tokens_ = piece.completion_tokens;
   if (!piece.finish_reason.empty()) {
     finish_reason_ = Sanitised(*turn_.upstream, piece.finish_reason, kFinishReasonBytesMax);
   }
   return true;
 }
 
-void OpenAiGeneration::OnDone(absl::Status status) {
+void UpstreamGeneration::OnDone(absl::Status status) {
   if (sink_ == nullptr) return;
   if (ReasonOf(status) == Reason::CANCELLED) return Fail(std::move(status));
   if (mode_ == Mode::kHttpError) {
-    return Fail(StatusOfHttpError(*turn_.upstream, http_status_, http_headers_, body_));
+    return Fail(
+        StatusOfHttpError(*turn_.upstream, http_status_, http_headers_, reader_->ReadError(body_)));
   }
   // Whatever broke after the model had finished, nothing of its answer is missing.
   const bool finished = mode_ == Mode::kStream && !finish_reason_.empty();
@@ -124,7 +127,7 @@ void OpenAiGeneration::OnDone(absl::Status status) {
   mode_ == Mode::kStream ? EndStream(false) : EndWhole();
 }
 
-void OpenAiGeneration::EndStream(bool said_done) {
+void UpstreamGeneration::EndStream(bool said_done) {
   if (!finish_reason_.empty()) return Complete();
   if (!said_done) {
     if (any_body_ && !any_event_ && !events_.InsideEvent()) {
@@ -139,17 +142,17 @@ void OpenAiGeneration::EndStream(bool said_done) {
   Complete();
 }
 
-void OpenAiGeneration::EndWhole() {
-  auto piece = reader_.Read(body_, PieceKind::kWhole);
+void UpstreamGeneration::EndWhole() {
+  auto piece = reader_->ReadWhole(body_);
   if (!piece.ok()) return Fail(BadResponse(piece.status().message()));
-  const bool has_choice = piece->has_choice || piece->error;
+  const bool has_answer = piece->has_answer || piece->error;
   if (!TakePiece(*std::move(piece))) return;
-  if (!has_choice) return Fail(BadResponse("it holds no choice"));
+  if (!has_answer) return Fail(BadResponse("it holds no answer"));
   if (finish_reason_.empty()) finish_reason_ = "stop";
   Complete();
 }
 
-void OpenAiGeneration::Complete() {
+void UpstreamGeneration::Complete() {
   if (answer_.empty() && tool_call_) {
     return Fail(BadResponse("it calls a tool, and none was offered"));
   }
@@ -164,13 +167,13 @@ void OpenAiGeneration::Complete() {
   Finish(std::move(result));
 }
 
-void OpenAiGeneration::FlushText() {
+void UpstreamGeneration::FlushText() {
   if (sink_ == nullptr || flushed_ == answer_.size()) return;
   const size_t from = std::exchange(flushed_, answer_.size());
   sink_->OnDelta(absl::string_view(answer_).substr(from));
 }
 
-void OpenAiGeneration::Fail(absl::Status status) {
+void UpstreamGeneration::Fail(absl::Status status) {
   GenerateResult result;
   result.usage = Usage(ReasonOf(status) == Reason::CANCELLED);
   result.status = std::move(status);
@@ -178,21 +181,24 @@ void OpenAiGeneration::Fail(absl::Status status) {
   Cancel();  // nothing that still comes is of use
 }
 
-absl::Status OpenAiGeneration::BadResponse(absl::string_view what) const {
+absl::Status UpstreamGeneration::BadResponse(absl::string_view what) const {
   return MakeError(Reason::UPSTREAM_BAD_RESPONSE,
                    absl::StrCat(turn_.upstream->origin, " gave an answer of no use: ", what));
 }
 
 // What remains of the transfer goes on unheard, so that its connection can be used again.
-void OpenAiGeneration::Finish(GenerateResult result) {
+void UpstreamGeneration::Finish(GenerateResult result) {
   FlushText();
   std::exchange(sink_, nullptr)->OnDone(std::move(result));
 }
 
-TokenUsage OpenAiGeneration::Usage(bool cancelled) const {
-  if (reported_usage_) return *reported_usage_;
+TokenUsage UpstreamGeneration::Usage(bool cancelled) const {
   const bool prompt_used = http_status_ == 200 || (cancelled && http_status_ == 0);
-  return {prompt_used ? turn_.prompt_tokens : 0, EstimateTokens(answer_), true};
+  TokenUsage usage;
+  usage.prompt_tokens = prompt_tokens_.value_or(prompt_used ? turn_.prompt_tokens : 0);
+  usage.completion_tokens = completion_tokens_ ? *completion_tokens_ : EstimateTokens(answer_);
+  usage.estimated = !prompt_tokens_ || !completion_tokens_;
+  return usage;
 }
 
 }  // namespace aibackend::models

@@ -1,4 +1,4 @@
-#include "server/models/openai_errors.h"
+#include "server/models/upstream_errors.h"
 
 #include <algorithm>
 
@@ -27,6 +27,7 @@ Reason::Reason ReasonOfHttpStatus(int status) {
     case 422:
       return Reason::UPSTREAM_REJECTED_REQUEST;
     case 401:
+    case 402:  // the account can't pay: for the operator, as a refused key is
     case 403:
       return Reason::UPSTREAM_REFUSED_CREDENTIALS;
     case 429:
@@ -51,7 +52,7 @@ Reason::Reason ReasonOfKind(absl::string_view kind) {
 }
 
 absl::Status Describe(const Upstream& upstream, Reason::Reason reason, absl::string_view what,
-                      const OpenAiError& error) {
+                      const UpstreamError& error) {
   std::string message = absl::StrCat(upstream.origin, " ");
   switch (reason) {
     case Reason::UPSTREAM_REJECTED_REQUEST:
@@ -106,11 +107,7 @@ absl::Duration RetryAfter(const HttpHeaders& headers) {
 }  // namespace
 
 absl::Status StatusOfHttpError(const Upstream& upstream, int http_status,
-                               const HttpHeaders& headers, absl::string_view body) {
-  OpenAiError error;
-  if (auto piece = OpenAiReader().Read(body, PieceKind::kError); piece.ok() && piece->error) {
-    error = *std::move(piece->error);
-  }
+                               const HttpHeaders& headers, const UpstreamError& error) {
   absl::Status status = Describe(upstream, ReasonOfHttpStatus(http_status),
                                  absl::StrCat("HTTP ", http_status), error);
   const absl::Duration after = RetryAfter(headers);
@@ -119,7 +116,7 @@ absl::Status StatusOfHttpError(const Upstream& upstream, int http_status,
   return status;
 }
 
-absl::Status StatusOfErrorObject(const Upstream& upstream, const OpenAiError& error) {
+absl::Status StatusOfErrorObject(const Upstream& upstream, const UpstreamError& error) {
   const auto reason =
       error.http_status != 0 ? ReasonOfHttpStatus(error.http_status) : ReasonOfKind(error.kind);
   std::string what = Sanitised(upstream, error.kind, kKindBytesMax);

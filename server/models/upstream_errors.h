@@ -1,4 +1,4 @@
-// The failures of an OpenAI-shaped upstream, as our reasons and in words that may leave the server.
+// The failures of upstreams, as our reasons and in words that may leave the server.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "server/models/openai_wire.h"
+#include "server/models/answer_reader.h"
 
 namespace aibackend::models {
 
@@ -19,13 +19,14 @@ struct Upstream {
 
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
 
-// How an answer with an HTTP status other than 200 reads. `body` may be anything. Retry-After goes
-// along where the upstream named one: seconds, or a date measured against its own Date header.
+// How an answer with an HTTP status other than 200 reads; `error` is what its body says.
+// Retry-After goes along where the upstream named one: seconds, or a date measured against its own
+// Date header.
 absl::Status StatusOfHttpError(const Upstream& upstream, int http_status,
-                               const HttpHeaders& headers, absl::string_view body);
+                               const HttpHeaders& headers, const UpstreamError& error);
 
 // How an error object inside an answer that had begun as a 200 reads.
-absl::Status StatusOfErrorObject(const Upstream& upstream, const OpenAiError& error);
+absl::Status StatusOfErrorObject(const Upstream& upstream, const UpstreamError& error);
 
 // Text from outside on one line: control characters and malformed UTF-8 go, the API key is
 // starred out, and it ends after `bytes_max` bytes.

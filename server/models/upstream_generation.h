@@ -1,4 +1,4 @@
-// One answer of an OpenAI-shaped upstream, from its first byte to its end.
+// One answer of an upstream over HTTP, from its first byte to its end.
 #pragma once
 
 #include <memory>
@@ -8,16 +8,16 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "server/models/answer_reader.h"
 #include "server/models/language_model.h"
-#include "server/models/openai_errors.h"
-#include "server/models/openai_wire.h"
+#include "server/models/upstream_errors.h"
 #include "server/net/http_client.h"
 #include "server/net/sse_reader.h"
 
 namespace aibackend::models {
 
 // What the end of a generation needs to know of its beginning.
-struct OpenAiTurn {
+struct UpstreamTurn {
   std::shared_ptr<const Upstream> upstream;
   bool stream = false;
   bool strict = false;
@@ -26,10 +26,21 @@ struct OpenAiTurn {
   size_t answer_bytes_max = 0;
 };
 
+// How an answer ends:
+// - A stream has ended well once a finish_reason came, even if it breaks off after that: nothing of
+//   the answer can be missing. Its end mark without a finish_reason counts as "stop" if content
+//   came, and is UPSTREAM_BAD_RESPONSE if none did. Anything else is UPSTREAM_TRUNCATED.
+// - An upstream that answers whole although a stream was asked for, or the other way round, is
+//   understood by its content type.
+// - Usage is the upstream's where it reported one, else estimated. A call that the upstream didn't
+//   accept (nothing but an error status, or no answer at all) used nothing; a cancelled one has
+//   used its prompt.
+//
 // The handler's methods run on the HTTP client's event thread, Attach() and Cancel() on any.
-class OpenAiGeneration final : public Generation, public net::HttpHandler {
+class UpstreamGeneration final : public Generation, public net::HttpHandler {
  public:
-  OpenAiGeneration(OpenAiTurn turn, std::shared_ptr<GenerateSink> sink);
+  UpstreamGeneration(UpstreamTurn turn, std::unique_ptr<AnswerReader> reader,
+                     std::shared_ptr<GenerateSink> sink);
 
   // The call this answers. The answer may have begun, or ended, before this.
   void Attach(std::shared_ptr<net::HttpCall> call);
@@ -43,7 +54,7 @@ class OpenAiGeneration final : public Generation, public net::HttpHandler {
   enum class Mode { kWhole, kStream, kHttpError };
 
   bool TakeEvent(const net::SseEvent& event);
-  bool TakePiece(OpenAiPiece piece);
+  bool TakePiece(AnswerPiece piece);
   void EndStream(bool said_done);
   void EndWhole();
   void Complete();
@@ -53,7 +64,7 @@ class OpenAiGeneration final : public Generation, public net::HttpHandler {
   void Finish(GenerateResult result);
   TokenUsage Usage(bool cancelled) const;
 
-  const OpenAiTurn turn_;
+  const UpstreamTurn turn_;
 
   absl::Mutex mutex_;
   std::shared_ptr<net::HttpCall> call_ ABSL_GUARDED_BY(mutex_);
@@ -68,12 +79,13 @@ class OpenAiGeneration final : public Generation, public net::HttpHandler {
   net::SseReader events_;
   bool any_event_ = false;
   bool any_body_ = false;
-  OpenAiReader reader_;
+  const std::unique_ptr<AnswerReader> reader_;
   std::string answer_;
   size_t flushed_ = 0;  // bytes of the answer that the sink has
   std::string finish_reason_;
   bool tool_call_ = false;
-  absl::optional<TokenUsage> reported_usage_;
+  absl::optional<int> prompt_tokens_;      // as the upstream reported them
+  absl::optional<int> completion_tokens_;  // likewise
 };
 
 }  // namespace aibackend::models
