@@ -115,6 +115,10 @@ std::string BoundaryOf(std::string_view content_type) {
   return allowed ? std::string(boundary) : std::string();
 }
 
+bool EndsWith(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
 // Looks at all that httplib could take for the head of a part.
 bool PartHeadersAreShort(std::string_view body, const std::string& boundary) {
   const std::string opening = "--" + boundary + "\r\n";
@@ -189,6 +193,9 @@ MaybeRefused RequestParser::Parse(RequestHead* head, std::string body, const Pee
     if (!PartHeadersAreShort(body, boundary)) {
       return Malformed("a part's headers are too long or not ended");
     }
+    // The line end behind the last boundary is optional (RFC 2046, 5.1.1), and Node 18 leaves it
+    // out; httplib insists on it.
+    if (EndsWith(body, "--" + boundary + "--")) body += "\r\n";
   }
   bool parsed = false;
   std::string path;

@@ -4,7 +4,8 @@
 
 namespace aibackend::retrieval {
 
-VectorIndex::VectorIndex(size_t dimensions) : index_(static_cast<faiss::Index::idx_t>(dimensions)) {}
+VectorIndex::VectorIndex(size_t dimensions)
+    : index_(static_cast<faiss::Index::idx_t>(dimensions)) {}
 
 void VectorIndex::Add(const float* vector) {
   index_.add(1, vector);

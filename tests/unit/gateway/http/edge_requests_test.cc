@@ -259,6 +259,19 @@ TEST_F(EdgeRequestsTest, MultipartFilesAreTakenApart) {
   }
 }
 
+TEST_F(EdgeRequestsTest, MultipartNeedsNoLineEndBehindItsLastBoundary) {
+  StartDeferred();
+  std::string body = Multipart("hello");
+  body.resize(body.size() - 2);
+  RawClient client(port());
+  client.Send(Post(body, "Content-Type: multipart/form-data; boundary=B0undary\r\n"));
+  const auto exchange = box_.Take();
+  ASSERT_NE(exchange, nullptr);
+  EXPECT_EQ(exchange->request().get_file_value("file").content, "hello");
+  exchange->Respond(200, {}, "");
+  EXPECT_EQ(client.Read().status, 200);
+}
+
 TEST_F(EdgeRequestsTest, MalformedMultipartIsRefused) {
   StartEcho();
   const std::string form = "Content-Type: multipart/form-data; boundary=B0undary\r\n";
