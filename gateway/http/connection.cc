@@ -192,7 +192,7 @@ void Connection::Refuse(const Refused& refused) {
   context_->refusals.fetch_add(1, std::memory_order_relaxed);
   auto [headers, body] = context_->RefusalAnswer(refused);
   MutexLock lock(mutex_);
-  SendWhole(StatusOf(refused.why), std::move(headers), std::move(body),
+  SendWhole(StatusOf(refused.why), headers, std::move(body),
             /*head_request=*/false, /*http10=*/false, /*keep_alive=*/false);
 }
 

@@ -121,7 +121,7 @@ void Connection::Drop(Number number) {
   if (begun) return Abort(number);
   const Refused refused{Refusal::kUnanswered, "the request was not answered"};
   auto [headers, body] = context_->RefusalAnswer(refused);
-  Respond(number, StatusOf(refused.why), std::move(headers), std::move(body));
+  Respond(number, StatusOf(refused.why), headers, std::move(body));
 }
 
 Connection::Answer Connection::Complete(Number number) {

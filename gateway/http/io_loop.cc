@@ -105,7 +105,7 @@ absl::Status IoLoop::Add(int fd, std::shared_ptr<LoopClient> client) {
   client->index_ = clients_.size();
   clients_.push_back(std::move(client));
   if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0) return absl::OkStatus();
-  const absl::Status status = SystemError("epoll_ctl");
+  absl::Status status = SystemError("epoll_ctl");
   Remove(clients_.back().get());
   return status;
 }

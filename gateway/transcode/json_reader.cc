@@ -15,7 +15,6 @@ using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using simdjson::dom::element;
-using simdjson::dom::element_type;
 using Refused = std::optional<ApiError>;
 
 // Above this a thread's parser gives its memory back after use (it takes a few times the document).

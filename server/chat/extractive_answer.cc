@@ -256,6 +256,7 @@ ExtractiveAnswer ComposeAnswer(const Retriever& retriever, absl::string_view que
   }
   // The best sentence's document first, and each document's sentences in its order.
   std::vector<std::string> documents;
+  documents.reserve(citations.size());
   for (const Citation& c : citations) documents.push_back(c.document_id);
   const auto rank = [&](const Citation& c) {
     return std::find(documents.begin(), documents.end(), c.document_id) - documents.begin();
