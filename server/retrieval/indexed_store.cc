@@ -91,6 +91,7 @@ absl::StatusOr<std::vector<AddedDocument>> IndexedStore::Add(
   }
   const absl::Time now = clock_.Now();
   std::vector<std::shared_ptr<Document>> cut;
+  cut.reserve(documents.size());
   for (StoredDocument& document : documents) cut.push_back(ToDocument(std::move(document), now));
 
   std::vector<AddedDocument> added;

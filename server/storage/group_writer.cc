@@ -131,7 +131,7 @@ absl::Status GroupWriter::Impl::Commit(absl::Span<const Queued> batch) {
   size_t step = batch.size();
   absl::Duration pause = kPauseStart;
   while (!batch.empty()) {
-    const absl::Status status = WriteAll(batch.first(step));
+    absl::Status status = WriteAll(batch.first(step));
     if (status.ok()) {
       pause = kPauseStart;
     } else if (ReasonOf(status) == Reason::DATABASE_UNAVAILABLE) {
