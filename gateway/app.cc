@@ -2,6 +2,7 @@
 
 #include <atomic>
 
+#include "gateway/dialects/dialect.h"
 #include "gateway/docs/embedded.h"
 #include "gateway/docs/openapi.h"
 #include "gateway/handler.h"
@@ -40,9 +41,10 @@ class RunningGateway final : public Gateway {
   RunningGateway(const Settings& settings, RouteTable routes, std::unique_ptr<Upstream> upstream,
                  std::string openapi)
       : drain_timeout_(absl::Milliseconds(settings.drain_timeout_ms)),
+        options_(CallOptionsOf(settings)),
         routes_(std::move(routes)),
         upstream_(std::move(upstream)),
-        handler_(routes_, *upstream_, CallOptionsOf(settings), std::move(openapi),
+        handler_(routes_, *upstream_, options_, Dialects(), std::move(openapi),
                  [this] { return Stats(); }) {}
   ~RunningGateway() override { Stop(absl::ZeroDuration()); }
 
@@ -60,6 +62,14 @@ class RunningGateway final : public Gateway {
   void Drain() override { Stop(drain_timeout_); }
 
  private:
+  std::vector<std::unique_ptr<Dialect>> Dialects() {
+    const DialectContext context{routes_, *upstream_, options_};
+    std::vector<std::unique_ptr<Dialect>> dialects;
+    dialects.push_back(MakeOpenAiDialect(context));
+    dialects.push_back(MakeAnthropicDialect(context));
+    return dialects;
+  }
+
   void Stop(absl::Duration grace) {
     handler_.Drain();
     if (edge_) edge_->Stop(grace);
@@ -73,6 +83,7 @@ class RunningGateway final : public Gateway {
   }
 
   const absl::Duration drain_timeout_;
+  const CallOptions options_;
   const RouteTable routes_;
   const std::unique_ptr<Upstream> upstream_;
   std::atomic<const Edge*> started_edge_ = nullptr;

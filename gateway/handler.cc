@@ -47,6 +47,11 @@ bool IsCrossOrigin(const httplib::Request& request) {
          origin.substr(scheme + 3) != request.get_header_value("Host");
 }
 
+ApiError CrossOriginError() {
+  return MakeApiError(Reason::CROSS_ORIGIN_REFUSED,
+                      "a page of another site may not call this service");
+}
+
 ApiError NotReadyError(const grpc::Status& status) {
   const bool reached = status.error_code() == grpc::StatusCode::FAILED_PRECONDITION ||
                        status.error_code() == grpc::StatusCode::UNIMPLEMENTED;
@@ -57,11 +62,13 @@ ApiError NotReadyError(const grpc::Status& status) {
 
 }  // namespace
 
-Handler::Handler(const RouteTable& routes, Upstream& upstream, CallOptions options,
-                 std::string openapi, std::function<EdgeStats()> stats)
+Handler::Handler(const RouteTable& routes, Upstream& upstream, const CallOptions& options,
+                 std::vector<std::unique_ptr<Dialect>> dialects, std::string openapi,
+                 std::function<EdgeStats()> stats)
     : routes_(routes),
       upstream_(upstream),
-      options_(std::move(options)),
+      options_(options),
+      dialects_(std::move(dialects)),
       openapi_text_(std::move(openapi)),
       openapi_(openapi_text_, "application/json"),
       docs_(DocsAssets()),
@@ -81,6 +88,53 @@ Handler::Handler(const RouteTable& routes, Upstream& upstream, CallOptions optio
                                metrics_.Text(stats()));
            });
   AddDocs();
+  for (const auto& dialect : dialects_) AddDialect(*dialect);
+}
+
+void Handler::AddDialect(const Dialect& dialect) {
+  for (const DialectRoute& route : dialect.routes()) {
+    DialectPath& path = dialect_paths_[route.path];
+    path.dialect = &dialect;
+    path.methods[route.http_method] = &route;
+    path.metrics = &metrics_.Add(route.http_method, route.path);
+  }
+}
+
+const Handler::DialectPath* Handler::FindDialectPath(absl::string_view path,
+                                                     std::string* rest) const {
+  const auto at = [this](absl::string_view text) -> const DialectPath* {
+    const auto found = dialect_paths_.find(std::string_view(text.data(), text.size()));
+    return found == dialect_paths_.end() ? nullptr : &found->second;
+  };
+  if (const DialectPath* exact = at(path)) return exact;
+  // The longest path of those that end in a slash. Model names may have slashes of their own.
+  for (size_t slash = path.rfind('/'); slash != absl::string_view::npos && slash > 0;
+       slash = path.rfind('/', slash - 1)) {
+    const DialectPath* below = at(path.substr(0, slash + 1));
+    if (below == nullptr) continue;
+    const auto decoded = PercentDecode(path.substr(slash + 1), /*plus_is_space=*/false);
+    if (!decoded || decoded->empty()) return nullptr;
+    *rest = *decoded;
+    return below;
+  }
+  return nullptr;
+}
+
+void Handler::AnswerDialect(const DialectPath& path, std::string rest,
+                            std::shared_ptr<Exchange> exchange, const std::string& request_id) {
+  exchange = Observe(std::move(exchange), request_id, *path.metrics);
+  const std::string& method = exchange->request().method;
+  const auto refuse = [&](const ApiError& error) {
+    HttpAnswer answer = path.dialect->Error(error, request_id);
+    exchange->Respond(answer.status, std::move(answer.headers), std::move(answer.body));
+  };
+  if (IsCrossOrigin(exchange->request())) return refuse(CrossOriginError());
+  const auto route = path.methods.find(method);
+  if (route != path.methods.end())
+    return route->second->handle({std::move(exchange), request_id, std::move(rest)});
+  std::vector<std::string> allow = {"OPTIONS"};
+  for (const auto& [known, unused] : path.methods) allow.push_back(known);
+  RespondAllow(*exchange, absl::StrJoin(allow, ", "), request_id);
 }
 
 void Handler::AddDocs() {
@@ -115,13 +169,14 @@ void Handler::Handle(std::shared_ptr<Exchange> exchange) {
   const auto fixed = fixed_.find(std::string_view(target.path.data(), target.path.size()));
   if (fixed != fixed_.end()) return AnswerFixed(fixed->second, std::move(exchange), request_id);
 
+  std::string rest;
+  if (const DialectPath* path = FindDialectPath(target.path, &rest))
+    return AnswerDialect(*path, std::move(rest), std::move(exchange), request_id);
+
   const RouteTable::Found found = routes_.Find(request.method, target.path);
   if (IsCrossOrigin(request)) {
     exchange = Observe(std::move(exchange), request_id, unmatched_);
-    return RespondError(*exchange,
-                        MakeApiError(Reason::CROSS_ORIGIN_REFUSED,
-                                     "a page of another site may not call this service"),
-                        request_id);
+    return RespondError(*exchange, CrossOriginError(), request_id);
   }
   if (!found.route) return AnswerUnrouted(std::move(exchange), found, target.path, request_id);
 

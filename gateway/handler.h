@@ -1,5 +1,5 @@
-// Where each HTTP request goes: to a path of the gateway's own, or by the route table to the
-// server.
+// Where each HTTP request goes: to a path of the gateway's own, to a dialect, or by the route table
+// to the server.
 #pragma once
 
 #include <atomic>
@@ -7,9 +7,11 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "gateway/dialects/dialect.h"
 #include "gateway/docs/assets.h"
 #include "gateway/http/edge.h"
 #include "gateway/transcode/call.h"
@@ -23,8 +25,10 @@ namespace aibackend::gateway {
 // Thread-safe. All it is given must outlive it, and it must outlive its exchanges: see WaitForNone.
 class Handler {
  public:
-  // `openapi` is the document at /openapi.json; `stats` are the edge's, for /metrics.
-  Handler(const RouteTable& routes, Upstream& upstream, CallOptions options, std::string openapi,
+  // Requests on the dialects' paths go to them. `openapi` is the document at /openapi.json; `stats`
+  // are the edge's, for /metrics.
+  Handler(const RouteTable& routes, Upstream& upstream, const CallOptions& options,
+          std::vector<std::unique_ptr<Dialect>> dialects, std::string openapi,
           std::function<EdgeStats()> stats);
 
   // Doesn't block.
@@ -44,6 +48,18 @@ class Handler {
     const RouteMetrics* metrics;
   };
 
+  // One of a dialect's paths: its routes by HTTP method.
+  struct DialectPath {
+    const Dialect* dialect = nullptr;
+    std::map<std::string, const DialectRoute*, std::less<>> methods;
+    const RouteMetrics* metrics = nullptr;
+  };
+
+  void AddDialect(const Dialect& dialect);
+  // Null: the path is none of a dialect's. `rest` as in DialectRequest.
+  const DialectPath* FindDialectPath(absl::string_view path, std::string* rest) const;
+  void AnswerDialect(const DialectPath& path, std::string rest, std::shared_ptr<Exchange> exchange,
+                     const std::string& request_id);
   void AddFixed(const std::string& path, const RouteMetrics& metrics, Answer answer);
   void AddDocs();
   void Ready(std::shared_ptr<Exchange> exchange, const std::string& request_id);
@@ -56,13 +72,16 @@ class Handler {
 
   const RouteTable& routes_;
   Upstream& upstream_;
-  const CallOptions options_;
+  const CallOptions& options_;
+  const std::vector<std::unique_ptr<Dialect>> dialects_;
   const std::string openapi_text_;
   const Asset openapi_;  // of openapi_text_
   const std::map<std::string, Asset, std::less<>> docs_;
   Metrics metrics_;
   LiveCount live_;
   std::map<std::string, Fixed, std::less<>> fixed_;
+  std::map<std::string, DialectPath, std::less<>>
+      dialect_paths_;                               // by path, as DialectRoute has it
   std::vector<const RouteMetrics*> route_metrics_;  // by Route::index
   const RouteMetrics& unmatched_;
   std::atomic<bool> draining_ = false;

@@ -68,11 +68,13 @@ class ServerApp final : public App {
         anthropic_(MakeAnthropicModel(settings)),
         executor_(settings.worker_threads, settings.worker_queue_max),
         turn_executor_(settings.worker_threads, settings.worker_queue_max),
-        chat_(Models(), *documents_, turn_executor_, clock_,
+        models_(Models()),
+        chat_(models_, *documents_, turn_executor_, clock_,
               {settings.retrieval_strict, settings.turns_max}),
         job_queue_(*database_, clock_),
         job_runner_(job_queue_, ids_, clock_, JobKinds(), RunnerOptions(settings)),
-        core_{clock_, ids_, executor_, ledger_, chat_, *documents_, job_queue_, job_runner_},
+        core_{clock_, ids_,        executor_,  ledger_,    models_,
+              chat_,  *documents_, job_queue_, job_runner_},
         service_(core_),
         admin_(core_) {}
 
@@ -84,7 +86,7 @@ class ServerApp final : public App {
     if (settings_.seed_empty) AIB_RETURN_IF_ERROR(SeedIfEmpty());
     documents_->OnOutgrown(
         [this](const std::string& collection) { RefitInBackground(collection); });
-    for (const auto& model : chat_.Models()) {
+    for (const auto& model : models_.Infos()) {
       Log(Event::kModelRegistered, {{"model", model.id}, {"provider", model.provider}});
     }
     AIB_RETURN_IF_ERROR(Listen());
@@ -143,11 +145,12 @@ class ServerApp final : public App {
   }
 
   // The first is the default.
-  std::vector<models::LanguageModel*> Models() {
-    std::vector<models::LanguageModel*> models;
-    if (openai_) models.push_back(openai_.get());
-    if (anthropic_) models.push_back(anthropic_.get());
-    models.push_back(&extractive_);
+  models::ModelCatalog Models() {
+    models::ModelCatalog models;
+    // The settings have checked that no two names are equal.
+    if (openai_) models.Add(*openai_).IgnoreError();
+    if (anthropic_) models.Add(*anthropic_).IgnoreError();
+    models.Add(extractive_).IgnoreError();
     return models;
   }
 
@@ -213,6 +216,7 @@ class ServerApp final : public App {
   std::unique_ptr<models::LanguageModel> anthropic_;  // none without AIB_ANTHROPIC_BASE_URL
   Executor executor_;
   Executor turn_executor_;  // an answer never waits behind a call that waits for the database
+  const models::ModelCatalog models_;
   chat::ChatService chat_;
   jobs::JobQueue job_queue_;
   jobs::JobRunner job_runner_;

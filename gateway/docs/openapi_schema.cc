@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "aibackend/v1/annotations.pb.h"
 
 namespace aibackend::gateway {
 namespace {
@@ -119,6 +120,7 @@ Json SchemaBook::Field(const FieldDescriptor& field) {
 }
 
 Json SchemaBook::Single(const FieldDescriptor& field) {
+  if (field.options().GetExtension(v1::raw_json)) return Json::object();  // any value
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_STRING:
       if (field.type() == FieldDescriptor::TYPE_BYTES)

@@ -5,6 +5,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "gateway/transcode/contract_format.h"
 #include "gateway/transcode/error.h"
 #include "gateway/transcode/metadata.h"
 #include "gateway/transcode/stream_call.h"
@@ -42,12 +43,32 @@ std::optional<ApiError> Prepare(const google::protobuf::Message& request,
 void StartCall(std::shared_ptr<Exchange> exchange, const Route& route,
                const google::protobuf::Message& request, const std::string& request_id,
                const CallOptions& options, Upstream& upstream) {
+  CallFormats formats;
+  if (!route.method->server_streaming()) {
+    formats.unary = MakeContractFormat(route);
+  } else if (WantsPlainText(exchange->request())) {
+    formats.stream = MakePlainTextFormat(route);
+  } else {
+    formats.stream = MakeEventStreamFormat(route);
+  }
+  StartCall(std::move(exchange), route, request, request_id, std::move(formats), options, upstream);
+}
+
+void StartCall(std::shared_ptr<Exchange> exchange, const Route& route,
+               const google::protobuf::Message& request, const std::string& request_id,
+               CallFormats formats, const CallOptions& options, Upstream& upstream) {
   PreparedCall prepared{std::move(exchange), route, request_id, upstream.NewContext(), {}};
-  if (const auto refused = Prepare(request, options, prepared))
-    return RespondError(*prepared.exchange, *refused, request_id);
-  if (!route.method->server_streaming()) return StartUnaryCall(std::move(prepared), upstream);
-  const bool plain = WantsPlainText(prepared.exchange->request());
-  StartStreamCall(std::move(prepared), plain, options, upstream);
+  ErrorFormat& errors = formats.unary ? static_cast<ErrorFormat&>(*formats.unary) : *formats.stream;
+  if (const auto refused = Prepare(request, options, prepared)) {
+    HttpAnswer answer = errors.Error(*refused, request_id);
+    return prepared.exchange->Respond(answer.status, std::move(answer.headers),
+                                      std::move(answer.body));
+  }
+  if (formats.unary) {
+    StartUnaryCall(std::move(prepared), std::move(formats.unary), upstream);
+  } else {
+    StartStreamCall(std::move(prepared), std::move(formats.stream), options, upstream);
+  }
 }
 
 }  // namespace aibackend::gateway

@@ -1,5 +1,5 @@
 // A routed HTTP request as a gRPC call: unary calls answer as JSON, server streams as server-sent
-// events or, for Accept: text/plain, as bare text.
+// events or, for Accept: text/plain, as bare text; or either as a dialect has it.
 #pragma once
 
 #include <functional>
@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "gateway/http/edge.h"
+#include "gateway/transcode/answer_format.h"
 #include "gateway/transcode/route_table.h"
 #include "gateway/transcode/upstream.h"
 
@@ -24,11 +25,22 @@ struct CallOptions {
 // memory is bounded and the server feels the pressure.
 inline constexpr size_t kPendingBytesMax = 64 * 1024;
 
+// Of the two, the one that fits the method is used.
+struct CallFormats {
+  std::unique_ptr<UnaryFormat> unary;
+  std::unique_ptr<StreamFormat> stream;
+};
+
 // Starts the call and returns; the answer, or its error, goes to `exchange` from gRPC threads. When
 // the client leaves, the call is cancelled at once. `upstream` must outlive the exchange, `route`
 // too.
 void StartCall(std::shared_ptr<Exchange> exchange, const Route& route,
                const google::protobuf::Message& request, const std::string& request_id,
                const CallOptions& options, Upstream& upstream);
+
+// The same, with the answer in another shape than the contract's.
+void StartCall(std::shared_ptr<Exchange> exchange, const Route& route,
+               const google::protobuf::Message& request, const std::string& request_id,
+               CallFormats formats, const CallOptions& options, Upstream& upstream);
 
 }  // namespace aibackend::gateway

@@ -3,6 +3,7 @@
 #include <simdjson.h>
 
 #include "absl/container/flat_hash_set.h"
+#include "aibackend/v1/annotations.pb.h"
 #include "gateway/transcode/json_fault.h"
 #include "gateway/transcode/json_place.h"
 #include "gateway/transcode/json_scalar.h"
@@ -84,6 +85,10 @@ Refused Reader::ReadObject(const element& value, const JsonPlace& place, int dep
 
 Refused Reader::ReadMember(const element& value, const FieldDescriptor& field,
                            const JsonPlace& place, int depth, Message& message) {
+  if (field.options().GetExtension(v1::raw_json)) {
+    message.GetReflection()->SetString(&message, &field, simdjson::to_string(value));
+    return std::nullopt;
+  }
   if (field.is_map()) return ReadMap(value, field, place, depth, message);
   if (field.is_repeated()) return ReadArray(value, field, place, depth, message);
   if (field.cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE)

@@ -8,7 +8,7 @@ namespace aibackend::gateway {
 namespace {
 
 constexpr const char* kForwarded[] = {"authorization", "x-api-key", "traceparent",
-                                      "idempotency-key"};
+                                      "idempotency-key", "last-event-id"};
 
 bool IsPrintable(absl::string_view text) {
   for (const char c : text) {
@@ -55,8 +55,8 @@ std::optional<ApiError> ForwardHeaders(const httplib::Request& request,
     bytes += value.size();
     if (bytes > kForwardedBytesMax)
       return MakeApiError(Reason::HEADERS_TOO_LARGE,
-                          absl::StrCat("authorization, x-api-key, traceparent and idempotency-key "
-                                       "together are longer than ",
+                          absl::StrCat("the headers that go on to the server (authorization, "
+                                       "x-api-key, idempotency-key, …) together are longer than ",
                                        kForwardedBytesMax, " bytes"));
     context.AddMetadata(name, value);
   }

@@ -21,9 +21,9 @@ inline constexpr size_t kForwardedBytesMax = 6 * 1024;
 std::string RequestIdOf(const httplib::Request& request);
 std::string NewRequestId();
 
-// Adds x-request-id and, where the request has them, authorization, x-api-key, traceparent and
-// idempotency-key. Refuses a header that is given twice, is no printable ASCII, or is too long: it
-// would be ambiguous, or no gRPC metadata.
+// Adds x-request-id and, where the request has them, authorization, x-api-key, traceparent,
+// idempotency-key and last-event-id. Refuses a header that is given twice, is no printable ASCII,
+// or is too long: it would be ambiguous, or no gRPC metadata.
 [[nodiscard]] std::optional<ApiError> ForwardHeaders(const httplib::Request& request,
                                                      const std::string& request_id,
                                                      grpc::ClientContext& context);

@@ -207,6 +207,13 @@ RouteTable::Found RouteTable::Find(absl::string_view method, absl::string_view p
   return found;
 }
 
+const Route* RouteTable::OfMethod(absl::string_view rpc) const {
+  for (const auto& route : routes_) {
+    if (route->method->name() == rpc) return route.get();
+  }
+  return nullptr;
+}
+
 std::string RouteTable::Nearest(absl::string_view path) const {
   if (path.size() > kNearestBytesMax) return {};
   std::string best;

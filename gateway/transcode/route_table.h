@@ -60,6 +60,9 @@ class RouteTable {
   // segment goes before a variable. Touches no more than the path's segments.
   Found Find(absl::string_view method, absl::string_view path) const;
 
+  // The first route of an RPC, by its name; null where there is none.
+  const Route* OfMethod(absl::string_view rpc) const;
+
   // The template most like `path`, for the message of a 404; empty if none is near.
   std::string Nearest(absl::string_view path) const;
 

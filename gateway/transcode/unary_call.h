@@ -1,10 +1,11 @@
-// One message in, one out, as JSON.
+// One message in, one out.
 #pragma once
 
 #include <memory>
 #include <string>
 
 #include "gateway/http/edge.h"
+#include "gateway/transcode/answer_format.h"
 #include "gateway/transcode/route_table.h"
 #include "gateway/transcode/upstream.h"
 
@@ -19,6 +20,6 @@ struct PreparedCall {
   grpc::ByteBuffer request;
 };
 
-void StartUnaryCall(PreparedCall prepared, Upstream& upstream);
+void StartUnaryCall(PreparedCall prepared, std::unique_ptr<UnaryFormat> format, Upstream& upstream);
 
 }  // namespace aibackend::gateway

@@ -3,8 +3,6 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
 #include "server/base/status.h"
 #include "server/chat/citation_check.h"
@@ -17,7 +15,7 @@ namespace {
 models::Grounding Ground(const retrieval::Retriever& retriever, const TurnRequest& request,
                          bool strict) {
   retrieval::RetrieveQuery query;
-  query.text = request.messages.back().content;
+  query.text = LastUserText(request.generate.messages);
   query.top_k = request.retrieval.top_k;
   query.collection = request.retrieval.collection;
   retrieval::RetrieveResult found = retriever.Retrieve(query);
@@ -49,25 +47,21 @@ class ChatService::RunningTurn final : public Turn,
         request_(std::move(request)),
         sink_(std::move(sink)),
         started_at_(service.clock_.Now()) {
-    result_.model = model_.info().id;
+    const models::ModelInfo info = model_.info();
+    result_.model = info.id;
+    request_.generate.model = info.id;
+    if (!info.is_general) request_.retrieval.enabled = true;
   }
 
   // On the executor.
   void Run() {
-    models::GenerateRequest generate;
-    generate.request_id = request_.request_id;
-    generate.model = result_.model;
-    generate.temperature = request_.temperature;
-    generate.max_tokens = request_.max_tokens;
-    generate.user = request_.user;
-    generate.stream = request_.stream;
+    models::GenerateRequest& generate = request_.generate;
     if (request_.retrieval.enabled && !IsCancelled()) {
       const bool strict = request_.retrieval.strict.value_or(service_.options_.strict_default);
       grounding_ = Ground(service_.retriever_, request_, strict);
       result_.confidence = grounding_->confidence;
       generate.grounding = grounding_;
     }
-    generate.messages = std::move(request_.messages);
 
     const bool no_evidence =
         grounding_ && grounding_->strict && grounding_->confidence < models::kConfidenceMin;
@@ -95,24 +89,30 @@ class ChatService::RunningTurn final : public Turn,
     if (generation) generation->Cancel();
   }
 
-  void OnDelta(absl::string_view text) override {
-    if (result_.text.empty()) result_.time_to_first_token = service_.clock_.Now() - started_at_;
-    result_.text.append(text.data(), text.size());
-    sink_->OnDelta(text);
+  void OnDelta(const models::Delta& delta) override {
+    if (!std::exchange(any_delta_, true)) {
+      result_.time_to_first_token = service_.clock_.Now() - started_at_;
+    }
+    result_.answer.Append(delta);
+    sink_->OnDelta(delta);
   }
 
   void OnDone(models::GenerateResult generated) override {
     result_.status = std::move(generated.status);
     result_.finish_reason = std::move(generated.finish_reason);
+    result_.stop_sequence = std::move(generated.stop_sequence);
+    result_.upstream_calls = generated.upstream_calls;
+    if (!generated.model.empty()) result_.model = std::move(generated.model);
     result_.outcome = generated.outcome;
     result_.usage = generated.usage;
     result_.citations = std::move(generated.citations);
     const int dropped =
         DropUnverifiedCitations(grounding_.value_or(models::Grounding()), result_.citations);
     if (dropped > 0) {
-      telemetry::Log(
-          telemetry::Event::kCitationDropped,
-          {{"request_id", request_.request_id}, {"model", result_.model}, {"dropped", dropped}});
+      telemetry::Log(telemetry::Event::kCitationDropped,
+                     {{"request_id", request_.generate.request_id},
+                      {"model", result_.model},
+                      {"dropped", dropped}});
     }
     Finish();
   }
@@ -126,7 +126,7 @@ class ChatService::RunningTurn final : public Turn,
   void FinishNoContext() {
     result_.outcome = models::Outcome::kNoContext;
     result_.finish_reason = "stop";
-    OnDelta(models::kNoContextAnswer);
+    OnDelta(models::Delta(models::kNoContextAnswer));
     Finish();
   }
 
@@ -147,26 +147,49 @@ class ChatService::RunningTurn final : public Turn,
   const absl::Time started_at_;
   absl::optional<models::Grounding> grounding_;
   TurnResult result_;
+  bool any_delta_ = false;
 
   absl::Mutex mutex_;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<models::Generation> generation_ ABSL_GUARDED_BY(mutex_);
 };
 
-ChatService::ChatService(std::vector<models::LanguageModel*> models,
-                         const retrieval::Retriever& retriever, Executor& executor, Clock& clock,
-                         Options options)
-    : models_(std::move(models)),
+void Answer::Append(const models::Delta& delta) {
+  text.append(delta.text.data(), delta.text.size());
+  reasoning.append(delta.reasoning.data(), delta.reasoning.size());
+  for (const models::ToolCallDelta& piece : delta.tool_calls) {
+    const auto index = static_cast<size_t>(piece.index);
+    if (index >= tool_calls.size()) tool_calls.resize(index + 1);
+    models::ToolCall& call = tool_calls[index];
+    call.id += piece.id;
+    call.name += piece.name;
+    call.arguments += piece.arguments;
+  }
+  logprobs.insert(logprobs.end(), delta.logprobs.begin(), delta.logprobs.end());
+}
+
+ChatService::ChatService(const models::ModelCatalog& models, const retrieval::Retriever& retriever,
+                         Executor& executor, Clock& clock, Options options)
+    : models_(models),
       retriever_(retriever),
       executor_(executor),
       clock_(clock),
       options_(options) {}
 
+absl::StatusOr<models::LanguageModel*> ChatService::ModelFor(const TurnRequest& request) const {
+  AIB_RETURN_IF_ERROR(CheckTurn(request));
+  AIB_ASSIGN_OR_RETURN(models::LanguageModel* const model, models_.Find(request.generate.model));
+  AIB_RETURN_IF_ERROR(CheckTurnOf(model->info(), request));
+  return model;
+}
+
+absl::Status ChatService::Check(const TurnRequest& request) const {
+  return ModelFor(request).status();
+}
+
 absl::StatusOr<std::shared_ptr<Turn>> ChatService::Start(TurnRequest request,
                                                          std::shared_ptr<TurnSink> sink) {
-  AIB_RETURN_IF_ERROR(CheckTurn(request));
-  AIB_ASSIGN_OR_RETURN(models::LanguageModel* const model, FindModel(request.model));
-  AIB_RETURN_IF_ERROR(CheckTurnOf(model->info(), request));
+  AIB_ASSIGN_OR_RETURN(models::LanguageModel* const model, ModelFor(request));
   const auto overloaded = [] {
     return WithRetryAfter(MakeError(Reason::OVERLOADED, "too many chats are under way"),
                           absl::Seconds(1));
@@ -181,24 +204,6 @@ absl::StatusOr<std::shared_ptr<Turn>> ChatService::Start(TurnRequest request,
     return overloaded();
   }
   return std::shared_ptr<Turn>(std::move(turn));
-}
-
-absl::StatusOr<models::LanguageModel*> ChatService::FindModel(const std::string& id) const {
-  if (id.empty()) return models_.front();
-  std::vector<std::string> known;
-  for (auto* model : models_) {
-    known.push_back(model->info().id);
-    if (known.back() == id) return model;
-  }
-  return MakeError(
-      Reason::MODEL_NOT_FOUND,
-      absl::StrCat("no model is named '", id, "'; known: ", absl::StrJoin(known, ", ")), "model");
-}
-
-std::vector<models::ModelInfo> ChatService::Models() const {
-  std::vector<models::ModelInfo> infos;
-  for (auto* model : models_) infos.push_back(model->info());
-  return infos;
 }
 
 }  // namespace aibackend::chat

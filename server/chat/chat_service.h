@@ -14,6 +14,7 @@
 #include "server/base/executor.h"
 #include "server/base/money.h"
 #include "server/models/language_model.h"
+#include "server/models/model_catalog.h"
 #include "server/retrieval/retriever.h"
 
 namespace aibackend::chat {
@@ -25,23 +26,30 @@ struct RetrievalChoice {
   std::string collection = "default";
 };
 
+// `generate` is what the model is asked; its model may be an alias, or empty for the default one.
+// Its grounding is made here, from `retrieval`.
 struct TurnRequest {
-  std::string request_id;
-  std::vector<models::ChatMessage> messages;
-  std::string model;  // empty: the default model
-  absl::optional<double> temperature;
-  absl::optional<int> max_tokens;
-  std::string user;
-  bool stream = false;
+  models::GenerateRequest generate;
   RetrievalChoice retrieval;
 };
 
-// How a turn ended. `text` is what was generated, also when it failed or was cancelled midway.
+// What was generated, all deltas together.
+struct Answer {
+  std::string text;
+  std::string reasoning;
+  std::vector<models::ToolCall> tool_calls;
+  std::vector<models::TokenLogprob> logprobs;
+
+  void Append(const models::Delta& delta);
+};
+
+// How a turn ended. `answer` is what was generated, also when it failed or was cancelled midway.
 struct TurnResult {
   absl::Status status;
-  std::string text;
-  std::string model;
+  Answer answer;
+  std::string model;  // that answered
   std::string finish_reason;
+  std::string stop_sequence;
   models::Outcome outcome = models::Outcome::kAnswered;
   std::vector<models::Citation> citations;  // each verbatim: text == stored document [start, end)
   models::TokenUsage usage;
@@ -49,13 +57,14 @@ struct TurnResult {
   double confidence = 0;
   absl::Duration time_to_first_token;  // zero where nothing came
   absl::Duration elapsed;
+  int upstream_calls = 0;
 };
 
 // Receives one turn. Called by one thread at a time, never from inside Start() or Cancel().
 class TurnSink {
  public:
   virtual ~TurnSink() = default;
-  virtual void OnDelta(absl::string_view text) = 0;
+  virtual void OnDelta(const models::Delta& delta) = 0;
   virtual void OnDone(TurnResult result) = 0;  // exactly once, last
 };
 
@@ -76,8 +85,8 @@ class ChatService {
     int turns_max = 10'000;
   };
 
-  // The first model is the default. All references outlive the service and its turns.
-  ChatService(std::vector<models::LanguageModel*> models, const retrieval::Retriever& retriever,
+  // All references outlive the service and its turns.
+  ChatService(const models::ModelCatalog& models, const retrieval::Retriever& retriever,
               Executor& executor, Clock& clock, Options options);
 
   // Refuses at once what can't be served (MESSAGES_EMPTY, TEMPERATURE_OUT_OF_RANGE,
@@ -85,15 +94,15 @@ class ChatService {
   // one OnDone.
   absl::StatusOr<std::shared_ptr<Turn>> Start(TurnRequest request, std::shared_ptr<TurnSink> sink);
 
-  // Default first.
-  std::vector<models::ModelInfo> Models() const;
+  // What Start would refuse in `request`, without starting it.
+  absl::Status Check(const TurnRequest& request) const;
 
  private:
   class RunningTurn;
 
-  absl::StatusOr<models::LanguageModel*> FindModel(const std::string& id) const;
+  absl::StatusOr<models::LanguageModel*> ModelFor(const TurnRequest& request) const;
 
-  const std::vector<models::LanguageModel*> models_;
+  const models::ModelCatalog& models_;
   const retrieval::Retriever& retriever_;
   Executor& executor_;
   Clock& clock_;

@@ -60,14 +60,6 @@ size_t BytesWithin(const std::string& text, int tokens_max) {
   return bytes;
 }
 
-const std::string& QuestionOf(const GenerateRequest& request) {
-  static const std::string* const none = new std::string;
-  for (auto it = request.messages.rbegin(); it != request.messages.rend(); ++it) {
-    if (it->role == models::Role::kUser) return it->content;
-  }
-  return *none;
-}
-
 bool HasContext(const GenerateRequest& request) {
   return request.grounding.has_value() && !request.grounding->passages.empty() &&
          request.grounding->confidence >= models::kConfidenceMin;
@@ -75,7 +67,7 @@ bool HasContext(const GenerateRequest& request) {
 
 int PromptTokens(const GenerateRequest& request) {
   int tokens = 0;
-  for (const auto& message : request.messages) tokens += EstimateTokens(message.content);
+  for (const auto& message : request.messages) tokens += EstimateTokens(TextOf(message));
   if (request.grounding.has_value()) {
     for (const auto& passage : request.grounding->passages) tokens += EstimateTokens(passage.text);
   }
@@ -135,7 +127,7 @@ class Delivery final : public models::Generation, public std::enable_shared_from
         word = absl::string_view(answer_.text).substr(start, ends_[next_] - start);
         ++next_;
       }
-      sink_->OnDelta(word);
+      sink_->OnDelta(models::Delta(word));
     }
     sink_->OnDone(Result());
   }
@@ -171,10 +163,20 @@ class Delivery final : public models::Generation, public std::enable_shared_from
 }  // namespace
 
 models::ModelInfo ExtractiveModel::info() const {
-  return {"extractive",
-          "embedded",
-          "Quotes the sentences of your documents that answer the question. Needs no network.",
-          {"temperature", "messages (all but the last user message)"}};
+  models::ModelInfo info;
+  info.id = "extractive";
+  info.provider = "embedded";
+  info.description =
+      "Quotes the sentences of your documents that answer the question. Needs no network.";
+  info.ignored_parameters = {"messages (all but the last user message)",
+                             "temperature",
+                             "top_p",
+                             "seed",
+                             "stop",
+                             "top_logprobs",
+                             "extra"};
+  info.is_general = false;
+  return info;
 }
 
 std::shared_ptr<models::Generation> ExtractiveModel::Generate(const GenerateRequest& request,
@@ -184,7 +186,7 @@ std::shared_ptr<models::Generation> ExtractiveModel::Generate(const GenerateRequ
   result.usage.prompt_tokens = PromptTokens(request);
   ExtractiveAnswer answer;
   if (HasContext(request)) {
-    answer = ComposeAnswer(retriever_, QuestionOf(request), *request.grounding);
+    answer = ComposeAnswer(retriever_, LastUserText(request.messages), *request.grounding);
   }
   if (answer.text.empty()) {
     result.outcome = Outcome::kNoContext;

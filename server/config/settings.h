@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/config/models.h"
 
 namespace aibackend::config {
 
@@ -29,6 +30,10 @@ struct Settings {
   int upstream_first_token_timeout_ms = 0;
   int upstream_idle_timeout_ms = 0;
   int upstream_total_timeout_ms = 0;
+  // All of them, the default first; the two above are among them.
+  std::vector<ModelSettings> models;
+  int resume_window_ms = 0;
+  std::string admin_key;  // secret: never printed
   double words_per_second = 0;
   bool retrieval_strict = false;
 

@@ -1,6 +1,7 @@
 // The port to language models: everything that can continue a conversation.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -8,14 +9,64 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
+#include "absl/types/span.h"
 
 namespace aibackend::models {
 
-enum class Role { kSystem, kUser, kAssistant };
+enum class Role { kSystem, kUser, kAssistant, kTool };
+
+// A piece of a message that isn't one text alone.
+struct ContentPart {
+  enum class Kind { kText, kImage, kRaw };
+  Kind kind = Kind::kText;
+  std::string text;    // of kText; of kRaw the JSON object, in the model's own form
+  std::string url;     // of kImage: https:… or data:…;base64,…
+  std::string detail;  // of kImage, may be empty
+};
+
+// The model asks for a tool to be run.
+struct ToolCall {
+  std::string id;
+  std::string name;
+  std::string arguments;  // as the model wrote it; not always JSON
+};
 
 struct ChatMessage {
   Role role = Role::kUser;
-  std::string content;  // UTF-8
+  std::string content;               // UTF-8
+  std::vector<ContentPart> parts;    // instead of content
+  std::vector<ToolCall> tool_calls;  // of kAssistant
+  std::string tool_call_id;          // of kTool
+  std::string name;                  // who speaks; may be empty
+};
+
+// Its content, or the text parts, one after another.
+std::string TextOf(const ChatMessage& message);
+
+// What the user said last; after it there may be tool calls and their answers.
+std::string LastUserText(const std::vector<ChatMessage>& messages);
+
+// JSON, as text, is carried as it came: order of names and numbers untouched.
+struct Tool {
+  std::string name;
+  std::string description;
+  std::string parameters;  // a JSON Schema, or empty
+  absl::optional<bool> strict;
+};
+
+struct ToolChoice {
+  enum class Mode { kAuto, kNone, kRequired, kTool };
+  Mode mode = Mode::kAuto;
+  std::string name;  // of kTool
+};
+
+struct ResponseFormat {
+  enum class Type { kText, kJsonObject, kJsonSchema };
+  Type type = Type::kText;
+  std::string name;  // these of kJsonSchema
+  std::string description;
+  std::string schema;  // JSON
+  absl::optional<bool> strict;
 };
 
 // A piece of a stored document: text == stored text [start, start + text.size()).
@@ -60,9 +111,17 @@ struct Citation {
 struct GenerateRequest {
   std::string request_id;
   std::string model;                  // the id the client named, as ListModels gives it
-  std::vector<ChatMessage> messages;  // the last one is the user's
+  std::vector<ChatMessage> messages;  // the last one is the user's or a tool's
   absl::optional<double> temperature;
+  absl::optional<double> top_p;
   absl::optional<int> max_tokens;
+  absl::optional<int64_t> seed;
+  absl::optional<int> top_logprobs;  // absent: no logprobs
+  std::vector<std::string> stop;
+  std::vector<Tool> tools;
+  absl::optional<ToolChoice> tool_choice;
+  absl::optional<ResponseFormat> response_format;
+  std::string extra;  // a JSON object whose members join the upstream's request, or empty
   std::string user;
   bool stream = false;  // false: nobody watches the deltas, so they may come at once
   absl::optional<Grounding> grounding;  // absent: retrieval is off for this turn
@@ -72,6 +131,34 @@ struct TokenUsage {
   int prompt_tokens = 0;
   int completion_tokens = 0;
   bool estimated = false;
+  int cached_tokens = 0;     // of prompt_tokens
+  int reasoning_tokens = 0;  // of completion_tokens
+};
+
+struct TokenLogprob {
+  std::string token;
+  double logprob = 0;
+  std::vector<int> bytes;                  // each 0 to 255; empty where the model told none
+  std::vector<TokenLogprob> top_logprobs;  // without theirs
+};
+
+// The first piece of an index has id and name; the arguments concatenate.
+struct ToolCallDelta {
+  int index = 0;  // from 0, without gaps
+  std::string id;
+  std::string name;
+  std::string arguments;
+};
+
+// A piece of an answer: any of it may be empty, not all. Views, valid during the call.
+struct Delta {
+  absl::string_view text;
+  absl::string_view reasoning;
+  absl::Span<const ToolCallDelta> tool_calls;
+  absl::Span<const TokenLogprob> logprobs;  // of the text
+
+  Delta() = default;
+  explicit Delta(absl::string_view t) : text(t) {}
 };
 
 enum class Outcome { kAnswered, kNoContext };
@@ -79,10 +166,15 @@ enum class Outcome { kAnswered, kNoContext };
 // How a generation ended, also one that failed or was cancelled.
 struct GenerateResult {
   absl::Status status;  // CANCELLED after Cancel(); what was generated until then is in `usage`
-  std::string finish_reason;  // "stop" or "length" when status is OK
+  // When status is OK: "stop", "length", "tool_calls" or "content_filter", or an upstream's own.
+  std::string finish_reason;
+  std::string stop_sequence;  // the one of `stop` that ended it, where the model tells
   Outcome outcome = Outcome::kAnswered;
   TokenUsage usage;
   std::vector<Citation> citations;
+  // The id of the model that answered, where it may be another than the one asked (fallbacks).
+  std::string model;
+  int upstream_calls = 0;  // how often a model server was called
 };
 
 // Receives one generation. Called by one thread at a time; never from inside Generate() or
@@ -90,7 +182,7 @@ struct GenerateResult {
 class GenerateSink {
  public:
   virtual ~GenerateSink() = default;
-  virtual void OnDelta(absl::string_view text) = 0;
+  virtual void OnDelta(const Delta& delta) = 0;
   virtual void OnDone(GenerateResult result) = 0;  // exactly once, last
 };
 
@@ -109,6 +201,10 @@ struct ModelInfo {
   std::string description;
   std::vector<std::string> ignored_parameters;
   double temperature_max = 2;  // a turn with more is not for this model
+  std::vector<std::string> aliases;
+  // False: it answers from documents alone, so that they are always searched, and it takes neither
+  // tools nor images nor a response format.
+  bool is_general = true;
 };
 
 // A language model that answers in pieces. Thread-safe; many generations run at once.

@@ -19,6 +19,8 @@ const char* RoleName(Role role) {
       return "system";
     case Role::kAssistant:
       return "assistant";
+    case Role::kTool:
+      return "tool";
     case Role::kUser:
       break;
   }

@@ -170,7 +170,7 @@ void UpstreamGeneration::Complete() {
 void UpstreamGeneration::FlushText() {
   if (sink_ == nullptr || flushed_ == answer_.size()) return;
   const size_t from = std::exchange(flushed_, answer_.size());
-  sink_->OnDelta(absl::string_view(answer_).substr(from));
+  sink_->OnDelta(Delta(absl::string_view(answer_).substr(from)));
 }
 
 void UpstreamGeneration::Fail(absl::Status status) {

@@ -36,7 +36,7 @@ UpstreamTurn TurnOf(const GenerateRequest& request, std::shared_ptr<const Upstre
 
 int PromptTokens(const std::vector<ChatMessage>& messages) {
   int tokens = 0;
-  for (const ChatMessage& message : messages) tokens += EstimateTokens(message.content);
+  for (const ChatMessage& message : messages) tokens += EstimateTokens(TextOf(message));
   return tokens;
 }
 

@@ -7,26 +7,10 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "server/rpc/call.h"
-#include "server/rpc/convert.h"
+#include "server/rpc/convert_chat.h"
 
 namespace aibackend::rpc {
 namespace {
-
-std::string PromptOf(const v1::ChatRequest& request) {
-  if (!request.prompt().empty() || request.messages_size() == 0) return request.prompt();
-  return request.messages(request.messages_size() - 1).content();
-}
-
-// Copies a turn's account into the ledger row.
-void Account(const chat::TurnResult& result, usage::RequestRow& row) {
-  row.model = result.model;
-  row.response = result.text;
-  row.prompt_tokens = result.usage.prompt_tokens;
-  row.completion_tokens = result.usage.completion_tokens;
-  row.usage_estimated = result.usage.estimated;
-  row.cost = result.cost;
-  row.ttft_ms = static_cast<int>(absl::ToInt64Milliseconds(result.time_to_first_token));
-}
 
 // The turn behind a reactor: starts it once, and cancels it however early the client leaves.
 class TurnHolder {
@@ -34,8 +18,8 @@ class TurnHolder {
   absl::Status Start(Core& core, const v1::ChatRequest& request, Call& call, bool stream,
                      std::shared_ptr<chat::TurnSink> sink) {
     AIB_ASSIGN_OR_RETURN(chat::TurnRequest turn, ToTurn(request));
-    turn.request_id = call.request_id();
-    turn.stream = stream;
+    turn.generate.request_id = call.request_id();
+    turn.generate.stream = stream;
     absl::MutexLock lock(&mutex_);
     AIB_ASSIGN_OR_RETURN(turn_, core.chat.Start(std::move(turn), std::move(sink)));
     if (cancelled_) turn_->Cancel();
@@ -60,7 +44,7 @@ template <class Reactor>
 class ForwardingSink final : public chat::TurnSink {
  public:
   explicit ForwardingSink(Reactor& reactor) : reactor_(reactor) {}
-  void OnDelta(absl::string_view text) override { reactor_.OnDelta(text); }
+  void OnDelta(const models::Delta& delta) override { reactor_.OnDelta(delta); }
   void OnDone(chat::TurnResult result) override { reactor_.OnTurnDone(std::move(result)); }
 
  private:
@@ -79,12 +63,11 @@ class ChatCall final : public grpc::ServerUnaryReactor {
     if (!status.ok()) Finish(call_.Finish(status));
   }
 
-  void OnDelta(absl::string_view) {}
+  void OnDelta(const models::Delta&) {}
   void OnTurnDone(chat::TurnResult result) {
     Account(result, call_.row());
     if (result.status.ok()) {
-      FillDone(result, call_.request_id(), response_);
-      response_->set_response(std::move(result.text));
+      FillWhole(result, call_.request_id(), response_);
     }
     Finish(call_.Finish(result.status));
   }
@@ -114,9 +97,10 @@ class ChatStreamCall final : public grpc::ServerWriteReactor<v1::ChatStreamEvent
     if (!status.ok()) Finish(call_.Finish(status));
   }
 
-  void OnDelta(absl::string_view text) {
-    Change(
-        [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { pending_.append(text.data(), text.size()); });
+  void OnDelta(const models::Delta& delta) {
+    Change([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      pending_.append(delta.text.data(), delta.text.size());
+    });
   }
 
   void OnTurnDone(chat::TurnResult result) {

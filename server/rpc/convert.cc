@@ -8,13 +8,6 @@
 namespace aibackend::rpc {
 namespace {
 
-absl::optional<models::Role> ToRole(const std::string& role) {
-  if (role == "system") return models::Role::kSystem;
-  if (role == "user") return models::Role::kUser;
-  if (role == "assistant") return models::Role::kAssistant;
-  return absl::nullopt;
-}
-
 absl::optional<retrieval::Mode> ToMode(const std::string& mode) {
   if (mode.empty() || mode == "hybrid") return retrieval::Mode::kHybrid;
   if (mode == "dense") return retrieval::Mode::kDense;
@@ -38,77 +31,10 @@ void FillTime(absl::Time time, google::protobuf::Timestamp* out) {
   *out = google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
 }
 
-void FillUsage(const models::TokenUsage& usage, v1::Usage* out) {
-  out->set_prompt_tokens(usage.prompt_tokens);
-  out->set_completion_tokens(usage.completion_tokens);
-  out->set_total_tokens(usage.prompt_tokens + usage.completion_tokens);
-  out->set_estimated(usage.estimated);
-}
-
-absl::StatusOr<std::vector<models::ChatMessage>> ToMessages(const v1::ChatRequest& request) {
-  std::vector<models::ChatMessage> messages;
-  if (!request.prompt().empty()) {
-    if (request.messages_size() > 0) {
-      return MakeError(Reason::FIELD_INVALID, "prompt and messages exclude each other", "prompt");
-    }
-    messages.push_back({models::Role::kUser, request.prompt()});
-  }
-  for (int i = 0; i < request.messages_size(); ++i) {
-    const v1::Message& message = request.messages(i);
-    const auto role = ToRole(message.role());
-    if (!role) {
-      return MakeError(
-          Reason::ROLE_UNKNOWN,
-          absl::StrCat("role '", message.role(), "' is none of system, user, assistant"),
-          absl::StrCat("messages[", i, "].role"));
-    }
-    messages.push_back({*role, message.content()});
-  }
-  return messages;
-}
-
 }  // namespace
 
 std::string CollectionOrDefault(const std::string& collection) {
   return collection.empty() ? std::string("default") : collection;
-}
-
-absl::StatusOr<chat::TurnRequest> ToTurn(const v1::ChatRequest& request) {
-  chat::TurnRequest turn;
-  AIB_ASSIGN_OR_RETURN(turn.messages, ToMessages(request));
-  turn.model = request.model();
-  turn.user = request.user();
-  if (request.has_temperature()) turn.temperature = request.temperature();
-  if (request.has_max_tokens()) turn.max_tokens = request.max_tokens();
-  const v1::RetrievalOptions& retrieval = request.retrieval();
-  if (retrieval.has_enabled()) turn.retrieval.enabled = retrieval.enabled();
-  if (retrieval.has_top_k()) turn.retrieval.top_k = retrieval.top_k();
-  if (retrieval.has_strict()) turn.retrieval.strict = retrieval.strict();
-  turn.retrieval.collection = CollectionOrDefault(retrieval.collection());
-  return turn;
-}
-
-void FillDone(const chat::TurnResult& result, const std::string& id, v1::ChatResponse* out) {
-  out->set_id(id);
-  out->set_model(result.model);
-  out->set_finish_reason(result.finish_reason);
-  out->set_outcome(result.outcome == models::Outcome::kNoContext ? v1::ChatResponse::NO_CONTEXT
-                                                                 : v1::ChatResponse::ANSWERED);
-  for (const auto& citation : result.citations) {
-    v1::Citation* row = out->add_citations();
-    row->set_document_id(citation.document_id);
-    row->set_chunk_id(citation.chunk_id);
-    row->set_start(static_cast<int>(citation.start));
-    row->set_end(static_cast<int>(citation.end));
-    row->set_text(citation.text);
-    row->set_title(citation.title);
-    row->set_source(citation.source);
-  }
-  FillUsage(result.usage, out->mutable_usage());
-  out->set_estimated_cost(ToUsd(result.cost));
-  out->set_cost_nano_usd(result.cost.value);
-  out->set_response_time_ms(static_cast<int>(absl::ToInt64Milliseconds(result.elapsed)));
-  out->set_confidence(result.confidence);
 }
 
 absl::StatusOr<retrieval::RetrieveQuery> ToQuery(const v1::RetrieveRequest& request) {
@@ -241,10 +167,17 @@ void Fill(const usage::RequestRow& row, v1::RequestLog* out) {
   out->set_error_reason(row.error_reason);
   out->set_prompt_bytes(row.prompt_bytes);
   out->set_response_bytes(row.response_bytes);
+  out->set_cached_tokens(row.cached_tokens);
+  out->set_reasoning_tokens(row.reasoning_tokens);
+  out->set_upstream_calls(row.upstream_calls);
+  out->set_replay_of(row.replay_of);
 }
 
-void Fill(const models::ModelInfo& info, v1::Model* out) {
+void Fill(const models::ModelInfo& info, const char* kind, bool is_default, v1::Model* out) {
   out->set_id(info.id);
+  out->set_kind(kind);
+  out->set_is_default(is_default);
+  for (const auto& alias : info.aliases) out->add_aliases(alias);
   out->set_provider(info.provider);
   out->set_description(info.description);
   for (const auto& name : info.ignored_parameters) out->add_ignored_parameters(name);

@@ -4,15 +4,14 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "aibackend/v1/chat.pb.h"
 #include "aibackend/v1/documents.pb.h"
 #include "aibackend/v1/jobs.pb.h"
 #include "aibackend/v1/models.pb.h"
 #include "aibackend/v1/usage.pb.h"
 #include "google/protobuf/struct.pb.h"
 #include "google/protobuf/timestamp.pb.h"
-#include "server/chat/chat_service.h"
 #include "server/jobs/job.h"
+#include "server/models/language_model.h"
 #include "server/retrieval/document_store.h"
 #include "server/usage/ledger.h"
 
@@ -24,11 +23,6 @@ inline constexpr int kRetrieveTopKDefault = 5;
 inline constexpr int kRetrieveTopKMax = 1000;
 inline constexpr size_t kQueryBytesMax = 32 * 1024;
 
-// Chat. Errors: ROLE_UNKNOWN, FIELD_INVALID (prompt together with messages).
-absl::StatusOr<chat::TurnRequest> ToTurn(const v1::ChatRequest& request);
-// Everything but `response`.
-void FillDone(const chat::TurnResult& result, const std::string& id, v1::ChatResponse* out);
-
 // Retrieval. Errors: FIELD_REQUIRED, FIELD_OUT_OF_RANGE, TOP_K_OUT_OF_RANGE, MODE_UNKNOWN.
 absl::StatusOr<retrieval::RetrieveQuery> ToQuery(const v1::RetrieveRequest& request);
 void Fill(const retrieval::RetrieveResult& result, v1::RetrieveResponse* out);
@@ -39,7 +33,8 @@ void Fill(const std::vector<retrieval::AddedDocument>& added, v1::AddDocumentsRe
 
 void Fill(const jobs::Job& job, v1::Job* out);
 void Fill(const usage::RequestRow& row, v1::RequestLog* out);
-void Fill(const models::ModelInfo& info, v1::Model* out);
+// `kind`: "chat" or "embedding".
+void Fill(const models::ModelInfo& info, const char* kind, bool is_default, v1::Model* out);
 
 // "" → "default".
 std::string CollectionOrDefault(const std::string& collection);

@@ -8,6 +8,7 @@
 #include "server/chat/chat_service.h"
 #include "server/jobs/job_queue.h"
 #include "server/jobs/job_runner.h"
+#include "server/models/model_catalog.h"
 #include "server/retrieval/document_store.h"
 #include "server/usage/ledger.h"
 
@@ -18,6 +19,7 @@ struct Core {
   IdSource& ids;
   Executor& executor;
   usage::Ledger& ledger;
+  const models::ModelCatalog& models;
   chat::ChatService& chat;
   retrieval::DocumentStore& documents;
   jobs::JobQueue& job_queue;

@@ -79,8 +79,13 @@ ServerUnaryReactor* AiBackendService::ListModels(CallbackServerContext* context,
                                                  const v1::ListModelsRequest*,
                                                  v1::ListModelsResponse* response) {
   return (new BlockingCall(core_, *context, "ListModels"))->Run([this, response](Call&) {
-    for (const auto& info : core_.chat.Models()) Fill(info, response->add_models());
-    response->mutable_models(0)->set_is_default(true);
+    for (const auto& info : core_.models.Infos()) {
+      Fill(info, "chat", response->models_size() == 0, response->add_models());
+    }
+    const int chat_models = response->models_size();
+    for (const auto& info : core_.models.EmbeddingInfos()) {
+      Fill(info, "embedding", response->models_size() == chat_models, response->add_models());
+    }
     return absl::OkStatus();
   });
 }

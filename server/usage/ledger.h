@@ -37,6 +37,10 @@ struct RequestRow {
   int prompt_tokens = 0;
   int completion_tokens = 0;
   bool usage_estimated = false;
+  int cached_tokens = 0;     // of prompt_tokens
+  int reasoning_tokens = 0;  // of completion_tokens
+  int upstream_calls = 0;
+  std::string replay_of;  // the request id whose answer this one was given again
   NanoUsd cost;
   int response_time_ms = 0;
   int ttft_ms = 0;

@@ -39,7 +39,11 @@ class FakeRetriever final : public retrieval::Retriever {
 // Hands the test the sink of its latest generation; the test plays the model.
 class ScriptedModel final : public models::LanguageModel {
  public:
-  models::ModelInfo info() const override { return {"scripted", "test", "", {}}; }
+  models::ModelInfo info() const override {
+    models::ModelInfo info;
+    info.id = "scripted";
+    return info;
+  }
 
   std::shared_ptr<models::Generation> Generate(
       const models::GenerateRequest& request, std::shared_ptr<models::GenerateSink> sink) override {
@@ -83,7 +87,9 @@ class ScriptedModel final : public models::LanguageModel {
 };
 
 struct Collected final : TurnSink {
-  void OnDelta(absl::string_view text) override { streamed.append(text.data(), text.size()); }
+  void OnDelta(const models::Delta& delta) override {
+    streamed.append(delta.text.data(), delta.text.size());
+  }
   void OnDone(TurnResult r) override {
     result = std::move(r);
     done.Notify();
@@ -95,14 +101,15 @@ struct Collected final : TurnSink {
 
 class ChatServiceTest : public testing::Test {
  protected:
+  ChatServiceTest() { EXPECT_TRUE(catalog_.Add(model_).ok()); }
   static TurnRequest Ask() {
     TurnRequest request;
-    request.request_id = "req_1";
-    request.messages = {{models::Role::kUser, "What swims?"}};
+    request.generate.request_id = "req_1";
+    request.generate.messages = {{models::Role::kUser, "What swims?"}};
     return request;
   }
   ChatService Make(ChatService::Options options = {}) {
-    return ChatService({&model_}, retriever_, executor_, clock_, options);
+    return ChatService(catalog_, retriever_, executor_, clock_, options);
   }
   static models::GenerateResult Ok(std::vector<models::Citation> citations = {}) {
     models::GenerateResult result;
@@ -115,6 +122,7 @@ class ChatServiceTest : public testing::Test {
   FakeClock clock_;
   FakeRetriever retriever_;
   ScriptedModel model_;
+  models::ModelCatalog catalog_;
   std::shared_ptr<Collected> sink_ = std::make_shared<Collected>();
   Executor executor_{2, 100};
 };
@@ -125,14 +133,14 @@ TEST_F(ChatServiceTest, ATurnIsGroundedAnsweredAndTimed) {
   auto model_sink = model_.TakeSink();
   EXPECT_EQ(model_.request().grounding->passages.at(0).text, "The turtle swims.");
   clock_.Advance(absl::Milliseconds(40));
-  model_sink->OnDelta("The turtle ");
+  model_sink->OnDelta(models::Delta("The turtle "));
   clock_.Advance(absl::Milliseconds(10));
-  model_sink->OnDelta("swims.");
+  model_sink->OnDelta(models::Delta("swims."));
   model_sink->OnDone(Ok({{"doc", "doc#0", "", "", "The turtle swims.", 10, 27}}));
   sink_->done.WaitForNotification();
   EXPECT_TRUE(sink_->result.status.ok());
   EXPECT_EQ(sink_->streamed, "The turtle swims.");
-  EXPECT_EQ(sink_->result.text, "The turtle swims.");
+  EXPECT_EQ(sink_->result.answer.text, "The turtle swims.");
   EXPECT_EQ(sink_->result.time_to_first_token, absl::Milliseconds(40));
   EXPECT_EQ(sink_->result.elapsed, absl::Milliseconds(50));
   EXPECT_EQ(sink_->result.citations.size(), 1u);
@@ -143,7 +151,7 @@ TEST_F(ChatServiceTest, AnInventedCitationDoesNotLeave) {
   ChatService service = Make();
   ASSERT_TRUE(service.Start(Ask(), sink_).ok());
   auto model_sink = model_.TakeSink();
-  model_sink->OnDelta("x");
+  model_sink->OnDelta(models::Delta("x"));
   model_sink->OnDone(Ok({{"doc", "doc#0", "", "", "The turtle flies.", 10, 27}}));
   sink_->done.WaitForNotification();
   EXPECT_TRUE(sink_->result.status.ok());
@@ -178,7 +186,7 @@ TEST_F(ChatServiceTest, CancelReachesTheModelAndTheAccountIsKept) {
   const auto turn = service.Start(Ask(), sink_);
   ASSERT_TRUE(turn.ok());
   auto model_sink = model_.TakeSink();
-  model_sink->OnDelta("The tur");
+  model_sink->OnDelta(models::Delta("The tur"));
   (*turn)->Cancel();
   model_.cancelled.WaitForNotification();
   models::GenerateResult ended = Ok();
@@ -186,7 +194,7 @@ TEST_F(ChatServiceTest, CancelReachesTheModelAndTheAccountIsKept) {
   model_sink->OnDone(ended);
   sink_->done.WaitForNotification();
   EXPECT_EQ(ReasonOf(sink_->result.status), Reason::CANCELLED);
-  EXPECT_EQ(sink_->result.text, "The tur");
+  EXPECT_EQ(sink_->result.answer.text, "The tur");
   EXPECT_EQ(sink_->result.usage.completion_tokens, 2);
 }
 
@@ -194,7 +202,7 @@ TEST_F(ChatServiceTest, ATurnCancelledBeforeItBeganDoesNothing) {
   absl::Notification release;
   Executor busy(1, 10);
   ASSERT_TRUE(busy.TrySubmit([&] { release.WaitForNotification(); }));
-  ChatService service({&model_}, retriever_, busy, clock_, {});
+  ChatService service(catalog_, retriever_, busy, clock_, {});
   const auto turn = service.Start(Ask(), sink_);
   ASSERT_TRUE(turn.ok());
   (*turn)->Cancel();
@@ -224,7 +232,7 @@ TEST_F(ChatServiceTest, MoreTurnsThanAllowedAreRefusedAndTheirPlacesComeBack) {
 TEST_F(ChatServiceTest, AnUnknownModelIsRefusedWithTheKnownOnes) {
   ChatService service = Make();
   TurnRequest request = Ask();
-  request.model = "nope";
+  request.generate.model = "nope";
   const auto refused = service.Start(request, sink_);
   EXPECT_EQ(ReasonOf(refused.status()), Reason::MODEL_NOT_FOUND);
   EXPECT_NE(std::string(refused.status().message()).find("scripted"), std::string::npos);

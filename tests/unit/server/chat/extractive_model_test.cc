@@ -39,8 +39,8 @@ class RecordingSink final : public models::GenerateSink {
   explicit RecordingSink(std::function<void(size_t)> on_delta = {})
       : on_delta_(std::move(on_delta)) {}
 
-  void OnDelta(absl::string_view text) override {
-    deltas_.emplace_back(text);
+  void OnDelta(const models::Delta& delta) override {
+    deltas_.emplace_back(delta.text);
     if (on_delta_) on_delta_(deltas_.size());
   }
   void OnDone(GenerateResult result) override {

@@ -10,7 +10,8 @@ namespace {
 
 TurnRequest Good() {
   TurnRequest request;
-  request.messages = {{models::Role::kSystem, "Be brief."}, {models::Role::kUser, "What is gRPC?"}};
+  request.generate.messages = {{models::Role::kSystem, "Be brief."},
+                               {models::Role::kUser, "What is gRPC?"}};
   return request;
 }
 
@@ -23,12 +24,12 @@ void ExpectRefused(const TurnRequest& request, v1::Error::Reason reason, const s
 TEST(TurnRules, AGoodRequestPasses) {
   EXPECT_TRUE(CheckTurn(Good()).ok());
   TurnRequest edge = Good();
-  edge.temperature = 0;
-  edge.max_tokens = kMaxTokensMax;
+  edge.generate.temperature = 0;
+  edge.generate.max_tokens = kMaxTokensMax;
   edge.retrieval.top_k = kTopKMax;
   EXPECT_TRUE(CheckTurn(edge).ok());
-  edge.temperature = 2;
-  edge.max_tokens = 1;
+  edge.generate.temperature = 2;
+  edge.generate.max_tokens = 1;
   edge.retrieval.top_k = 1;
   EXPECT_TRUE(CheckTurn(edge).ok());
 }
@@ -36,12 +37,12 @@ TEST(TurnRules, AGoodRequestPasses) {
 TEST(TurnRules, EachNumberHasItsBounds) {
   for (const double temperature : {-0.001, 2.001, std::nan(""), HUGE_VAL}) {
     TurnRequest request = Good();
-    request.temperature = temperature;
+    request.generate.temperature = temperature;
     ExpectRefused(request, Reason::TEMPERATURE_OUT_OF_RANGE, "temperature");
   }
   for (const int max_tokens : {0, -1, kMaxTokensMax + 1}) {
     TurnRequest request = Good();
-    request.max_tokens = max_tokens;
+    request.generate.max_tokens = max_tokens;
     ExpectRefused(request, Reason::FIELD_OUT_OF_RANGE, "max_tokens");
   }
   for (const int top_k : {0, -1, kTopKMax + 1}) {
@@ -57,9 +58,9 @@ TEST(TurnRules, AModelsOwnRangeOfTemperaturesIsKept) {
   model.temperature_max = 1;
   TurnRequest request = Good();
   EXPECT_TRUE(CheckTurnOf(model, request).ok());
-  request.temperature = 1;
+  request.generate.temperature = 1;
   EXPECT_TRUE(CheckTurnOf(model, request).ok());
-  request.temperature = 1.5;
+  request.generate.temperature = 1.5;
   EXPECT_TRUE(CheckTurnOf(models::ModelInfo(), request).ok());
   const absl::Status status = CheckTurnOf(model, request);
   EXPECT_EQ(ReasonOf(status), Reason::TEMPERATURE_OUT_OF_RANGE);
@@ -69,22 +70,22 @@ TEST(TurnRules, AModelsOwnRangeOfTemperaturesIsKept) {
 
 TEST(TurnRules, TheConversationHasALimit) {
   TurnRequest request = Good();
-  request.messages.assign(kMessagesMax + 1, {models::Role::kUser, "x"});
+  request.generate.messages.assign(kMessagesMax + 1, {models::Role::kUser, "x"});
   ExpectRefused(request, Reason::FIELD_OUT_OF_RANGE, "messages");
-  request.messages = {{models::Role::kUser, std::string(kConversationBytesMax + 1, 'x')}};
+  request.generate.messages = {{models::Role::kUser, std::string(kConversationBytesMax + 1, 'x')}};
   ExpectRefused(request, Reason::REQUEST_TOO_LARGE, "messages");
   request = Good();
-  request.user.assign(kUserBytesMax + 1, 'u');
+  request.generate.user.assign(kUserBytesMax + 1, 'u');
   ExpectRefused(request, Reason::FIELD_OUT_OF_RANGE, "user");
 }
 
 TEST(TurnRules, TheLastMessageIsTheUsersAndSaysSomething) {
   TurnRequest request = Good();
-  request.messages.clear();
+  request.generate.messages.clear();
   ExpectRefused(request, Reason::MESSAGES_EMPTY, "messages");
-  request.messages = {{models::Role::kUser, "hi"}, {models::Role::kAssistant, "hello"}};
+  request.generate.messages = {{models::Role::kUser, "hi"}, {models::Role::kAssistant, "hello"}};
   ExpectRefused(request, Reason::FIELD_INVALID, "messages[1].role");
-  request.messages = {{models::Role::kUser, " \n\t"}};
+  request.generate.messages = {{models::Role::kUser, " \n\t"}};
   ExpectRefused(request, Reason::FIELD_REQUIRED, "messages[0].content");
 }
 

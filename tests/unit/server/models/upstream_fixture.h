@@ -26,10 +26,10 @@ inline constexpr char kKey[] = "sk-sesame";
 
 class RecordingSink : public GenerateSink {
  public:
-  void OnDelta(absl::string_view text) override {
+  void OnDelta(const Delta& delta) override {
     absl::MutexLock lock(&mutex_);
     EXPECT_EQ(done_calls_, 0) << "a delta after the end";
-    text_.append(text.data(), text.size());
+    text_.append(delta.text.data(), delta.text.size());
     ++deltas_;
   }
   void OnDone(GenerateResult result) override {

@@ -71,10 +71,12 @@ class CallTest : public ::testing::Test {
       *retrieval::DocumentStore::Open(*database_, clock_);
   absl::Notification release_;  // of what holds up the executor
   Executor executor_{1, 10};
-  chat::ChatService chat_{{}, *documents_, executor_, clock_, {}};
+  models::ModelCatalog models_;
+  chat::ChatService chat_{models_, *documents_, executor_, clock_, {}};
   jobs::JobQueue job_queue_{*database_, clock_};
   jobs::JobRunner job_runner_{job_queue_, ids_, clock_, {}, {}};
-  Core core_{clock_, ids_, executor_, ledger_, chat_, *documents_, job_queue_, job_runner_};
+  Core core_{clock_, ids_,        executor_,  ledger_,    models_,
+             chat_,  *documents_, job_queue_, job_runner_};
   OneMethod service_{core_};
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::AiBackend::Stub> stub_;

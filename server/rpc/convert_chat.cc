@@ -1,0 +1,330 @@
+#include "server/rpc/convert_chat.h"
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "server/base/status.h"
+#include "server/models/json_fields.h"
+#include "server/rpc/convert.h"
+
+namespace aibackend::rpc {
+namespace {
+
+using models::ContentPart;
+using models::Role;
+
+absl::optional<Role> ToRole(const std::string& role) {
+  if (role == "system" || role == "developer") return Role::kSystem;
+  if (role == "user") return Role::kUser;
+  if (role == "assistant") return Role::kAssistant;
+  if (role == "tool") return Role::kTool;
+  return absl::nullopt;
+}
+
+// Text that is to be a JSON object, or empty.
+absl::Status CheckObject(const std::string& json, const std::string& field) {
+  simdjson::dom::parser parser;
+  if (json.empty() || models::ParseObject(parser, json).ok()) return absl::OkStatus();
+  return MakeError(Reason::FIELD_INVALID, "must be a JSON object", field);
+}
+
+absl::Status CheckExtra(const std::string& extra) {
+  static const auto* const words = new absl::flat_hash_set<absl::string_view>{
+      "messages",       "system",       "prompt",          "model",  "temperature", "user",
+      "max_tokens",     "tools",        "response_format", "stop",   "seed",        "tool_choice",
+      "top_p",          "top_logprobs", "logprobs",        "stream", "retrieval",   "input",
+      "stream_options", "dimensions",   "stop_sequences"};
+  if (extra.empty()) return absl::OkStatus();
+  simdjson::dom::parser parser;
+  const auto object = models::ParseObject(parser, extra);
+  if (!object.ok()) return MakeError(Reason::FIELD_INVALID, "must be a JSON object", "extra");
+  for (const auto& member : *object) {
+    if (words->contains(absl::string_view(member.key.data(), member.key.size()))) {
+      return MakeError(Reason::FIELD_INVALID, "the contract has a field for it; use that",
+                       absl::StrCat("extra.", std::string(member.key)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ContentPart> ToPart(const v1::ContentPart& part, const std::string& field) {
+  ContentPart out;
+  switch (part.part_case()) {
+    case v1::ContentPart::kText:
+      out.text = part.text();
+      return out;
+    case v1::ContentPart::kImageUrl:
+      out.kind = ContentPart::Kind::kImage;
+      out.url = part.image_url().url();
+      out.detail = part.image_url().detail();
+      return out;
+    case v1::ContentPart::kRaw:
+      AIB_RETURN_IF_ERROR(CheckObject(part.raw(), absl::StrCat(field, ".raw")));
+      out.kind = ContentPart::Kind::kRaw;
+      out.text = part.raw();
+      return out;
+    case v1::ContentPart::PART_NOT_SET:
+      break;
+  }
+  return MakeError(Reason::FIELD_REQUIRED, "a part has a text, an image_url or a raw", field);
+}
+
+absl::StatusOr<models::ChatMessage> ToMessage(const v1::Message& message,
+                                              const std::string& field) {
+  const auto role = ToRole(message.role());
+  if (!role) {
+    return MakeError(
+        Reason::ROLE_UNKNOWN,
+        absl::StrCat("role '", message.role(), "' is none of system, user, assistant, tool"),
+        absl::StrCat(field, ".role"));
+  }
+  models::ChatMessage out;
+  out.role = *role;
+  out.content = message.content();
+  for (int i = 0; i < message.parts_size(); ++i) {
+    AIB_ASSIGN_OR_RETURN(auto part,
+                         ToPart(message.parts(i), absl::StrCat(field, ".parts[", i, "]")));
+    out.parts.push_back(std::move(part));
+  }
+  for (const v1::ToolCall& call : message.tool_calls()) {
+    out.tool_calls.push_back({call.id(), call.name(), call.arguments()});
+  }
+  out.tool_call_id = message.tool_call_id();
+  out.name = message.name();
+  return out;
+}
+
+absl::StatusOr<std::vector<models::ChatMessage>> ToMessages(const v1::ChatRequest& request) {
+  std::vector<models::ChatMessage> messages;
+  if (!request.prompt().empty()) {
+    if (request.messages_size() > 0) {
+      return MakeError(Reason::FIELD_INVALID, "prompt and messages exclude each other", "prompt");
+    }
+    messages.emplace_back();
+    messages.back().content = request.prompt();
+  }
+  for (int i = 0; i < request.messages_size(); ++i) {
+    AIB_ASSIGN_OR_RETURN(auto message,
+                         ToMessage(request.messages(i), absl::StrCat("messages[", i, "]")));
+    messages.push_back(std::move(message));
+  }
+  return messages;
+}
+
+absl::StatusOr<models::ToolChoice> ToChoice(const v1::ToolChoice& choice) {
+  using Mode = models::ToolChoice::Mode;
+  models::ToolChoice out;
+  out.name = choice.name();
+  if (choice.mode() == "auto") {
+    out.mode = Mode::kAuto;
+  } else if (choice.mode() == "none") {
+    out.mode = Mode::kNone;
+  } else if (choice.mode() == "required") {
+    out.mode = Mode::kRequired;
+  } else if (choice.mode() == "tool") {
+    out.mode = Mode::kTool;
+  } else {
+    return MakeError(
+        Reason::FIELD_INVALID,
+        absl::StrCat("mode '", choice.mode(), "' is none of auto, none, required, tool"),
+        "tool_choice.mode");
+  }
+  return out;
+}
+
+absl::StatusOr<models::ResponseFormat> ToFormat(const v1::ResponseFormat& format) {
+  using Type = models::ResponseFormat::Type;
+  models::ResponseFormat out;
+  if (format.type() == "text") {
+    out.type = Type::kText;
+  } else if (format.type() == "json_object") {
+    out.type = Type::kJsonObject;
+  } else if (format.type() == "json_schema") {
+    out.type = Type::kJsonSchema;
+  } else {
+    return MakeError(
+        Reason::FIELD_INVALID,
+        absl::StrCat("type '", format.type(), "' is none of text, json_object, json_schema"),
+        "response_format.type");
+  }
+  AIB_RETURN_IF_ERROR(CheckObject(format.schema(), "response_format.schema"));
+  out.name = format.name();
+  out.description = format.description();
+  out.schema = format.schema();
+  if (format.has_strict()) out.strict = format.strict();
+  return out;
+}
+
+absl::StatusOr<models::Tool> ToTool(const v1::Tool& tool, const std::string& field) {
+  AIB_RETURN_IF_ERROR(CheckObject(tool.parameters(), absl::StrCat(field, ".parameters")));
+  models::Tool out;
+  out.name = tool.name();
+  out.description = tool.description();
+  out.parameters = tool.parameters();
+  if (tool.has_strict()) out.strict = tool.strict();
+  return out;
+}
+
+chat::RetrievalChoice ToRetrieval(const v1::RetrievalOptions& retrieval) {
+  chat::RetrievalChoice out;
+  if (retrieval.has_enabled()) out.enabled = retrieval.enabled();
+  if (retrieval.has_top_k()) out.top_k = retrieval.top_k();
+  if (retrieval.has_strict()) out.strict = retrieval.strict();
+  out.collection = CollectionOrDefault(retrieval.collection());
+  return out;
+}
+
+void Fill(const models::Citation& citation, v1::Citation* out) {
+  out->set_document_id(citation.document_id);
+  out->set_chunk_id(citation.chunk_id);
+  out->set_start(static_cast<int>(citation.start));
+  out->set_end(static_cast<int>(citation.end));
+  out->set_text(citation.text);
+  out->set_title(citation.title);
+  out->set_source(citation.source);
+}
+
+}  // namespace
+
+absl::StatusOr<chat::TurnRequest> ToTurn(const v1::ChatRequest& request) {
+  chat::TurnRequest turn;
+  models::GenerateRequest& generate = turn.generate;
+  AIB_ASSIGN_OR_RETURN(generate.messages, ToMessages(request));
+  generate.model = request.model();
+  generate.user = request.user();
+  if (request.has_temperature()) generate.temperature = request.temperature();
+  if (request.has_top_p()) generate.top_p = request.top_p();
+  if (request.has_max_tokens()) generate.max_tokens = request.max_tokens();
+  if (request.has_seed()) generate.seed = request.seed();
+  if (request.has_top_logprobs()) generate.top_logprobs = request.top_logprobs();
+  generate.stop.assign(request.stop().begin(), request.stop().end());
+  for (int i = 0; i < request.tools_size(); ++i) {
+    AIB_ASSIGN_OR_RETURN(auto tool, ToTool(request.tools(i), absl::StrCat("tools[", i, "]")));
+    generate.tools.push_back(std::move(tool));
+  }
+  if (request.has_tool_choice()) {
+    AIB_ASSIGN_OR_RETURN(generate.tool_choice, ToChoice(request.tool_choice()));
+  }
+  if (request.has_response_format()) {
+    AIB_ASSIGN_OR_RETURN(generate.response_format, ToFormat(request.response_format()));
+  }
+  AIB_RETURN_IF_ERROR(CheckExtra(request.extra()));
+  generate.extra = request.extra();
+  turn.retrieval = ToRetrieval(request.retrieval());
+  return turn;
+}
+
+std::string PromptOf(const v1::ChatRequest& request) {
+  for (int i = request.messages_size() - 1; i >= 0; --i) {
+    const v1::Message& message = request.messages(i);
+    if (message.role() != "user") continue;
+    if (message.parts_size() == 0) return message.content();
+    std::string text;
+    for (const v1::ContentPart& part : message.parts()) absl::StrAppend(&text, part.text());
+    return text;
+  }
+  return request.prompt();
+}
+
+void FillUsage(const models::TokenUsage& usage, v1::Usage* out) {
+  out->set_prompt_tokens(usage.prompt_tokens);
+  out->set_completion_tokens(usage.completion_tokens);
+  out->set_total_tokens(usage.prompt_tokens + usage.completion_tokens);
+  out->set_estimated(usage.estimated);
+  out->set_cached_tokens(usage.cached_tokens);
+  out->set_reasoning_tokens(usage.reasoning_tokens);
+}
+
+void Fill(const models::TokenLogprob& logprob, v1::TokenLogprob* out) {
+  out->set_token(logprob.token);
+  out->set_logprob(logprob.logprob);
+  for (const int byte : logprob.bytes) out->add_bytes(byte);
+  for (const auto& other : logprob.top_logprobs) Fill(other, out->add_top_logprobs());
+}
+
+void Fill(const models::ToolCallDelta& piece, v1::ToolCallDelta* out) {
+  out->set_index(piece.index);
+  out->set_id(piece.id);
+  out->set_name(piece.name);
+  out->set_arguments(piece.arguments);
+}
+
+void FillDone(const chat::TurnResult& result, const std::string& id, v1::ChatResponse* out) {
+  out->set_id(id);
+  out->set_model(result.model);
+  out->set_finish_reason(result.finish_reason);
+  out->set_stop_sequence(result.stop_sequence);
+  out->set_outcome(result.outcome == models::Outcome::kNoContext ? v1::ChatResponse::NO_CONTEXT
+                                                                 : v1::ChatResponse::ANSWERED);
+  for (const auto& citation : result.citations) Fill(citation, out->add_citations());
+  FillUsage(result.usage, out->mutable_usage());
+  out->set_estimated_cost(ToUsd(result.cost));
+  out->set_cost_nano_usd(result.cost.value);
+  out->set_response_time_ms(static_cast<int>(absl::ToInt64Milliseconds(result.elapsed)));
+  out->set_confidence(result.confidence);
+}
+
+void FillWhole(const chat::TurnResult& result, const std::string& id, v1::ChatResponse* out) {
+  FillDone(result, id, out);
+  out->set_response(result.answer.text);
+  out->set_reasoning(result.answer.reasoning);
+  for (const models::ToolCall& call : result.answer.tool_calls) {
+    v1::ToolCall* row = out->add_tool_calls();
+    row->set_id(call.id);
+    row->set_name(call.name);
+    row->set_arguments(call.arguments);
+  }
+  for (const auto& logprob : result.answer.logprobs) Fill(logprob, out->add_logprobs());
+}
+
+void Account(const chat::TurnResult& result, usage::RequestRow& row) {
+  row.model = result.model;
+  row.response = result.answer.text;
+  row.prompt_tokens = result.usage.prompt_tokens;
+  row.completion_tokens = result.usage.completion_tokens;
+  row.usage_estimated = result.usage.estimated;
+  row.cached_tokens = result.usage.cached_tokens;
+  row.reasoning_tokens = result.usage.reasoning_tokens;
+  row.upstream_calls = result.upstream_calls;
+  row.cost = result.cost;
+  row.ttft_ms = static_cast<int>(absl::ToInt64Milliseconds(result.time_to_first_token));
+}
+
+absl::StatusOr<models::EmbedRequest> ToEmbed(const v1::EmbedRequest& request) {
+  if (request.input_size() == 0) {
+    return MakeError(Reason::FIELD_REQUIRED, "input must hold at least one text", "input");
+  }
+  if (request.input_size() > kEmbedInputsMax) {
+    return MakeError(Reason::FIELD_OUT_OF_RANGE,
+                     absl::StrCat("input holds ", request.input_size(), " texts; at most ",
+                                  kEmbedInputsMax, " are taken"),
+                     "input");
+  }
+  size_t bytes = 0;
+  for (int i = 0; i < request.input_size(); ++i) {
+    if (request.input(i).empty()) {
+      return MakeError(Reason::FIELD_REQUIRED, "a text must not be empty",
+                       absl::StrCat("input[", i, "]"));
+    }
+    bytes += request.input(i).size();
+  }
+  if (bytes > kEmbedBytesMax) {
+    return MakeError(
+        Reason::REQUEST_TOO_LARGE,
+        absl::StrCat("input holds ", bytes, " bytes; at most ", kEmbedBytesMax, " are taken"),
+        "input");
+  }
+  if (request.has_dimensions() && request.dimensions() < 1) {
+    return MakeError(Reason::FIELD_OUT_OF_RANGE, "dimensions must be at least 1", "dimensions");
+  }
+  AIB_RETURN_IF_ERROR(CheckExtra(request.extra()));
+  models::EmbedRequest out;
+  out.model = request.model();
+  out.inputs.assign(request.input().begin(), request.input().end());
+  if (request.has_dimensions()) out.dimensions = request.dimensions();
+  out.user = request.user();
+  out.extra = request.extra();
+  return out;
+}
+
+}  // namespace aibackend::rpc
