@@ -1,7 +1,9 @@
 #include "server/config/settings.h"
 
 #include <cstdlib>
+#include <iterator>
 #include <memory>
+#include <sstream>
 #include <utility>
 
 #include "CLI/CLI.hpp"
@@ -10,11 +12,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "server/base/text.h"
+#include "server/config/toml_file.h"
 
 namespace aibackend::config {
 namespace {
 
 constexpr char kVersion[] = "0.1.0";
+constexpr size_t kAdminKeyBytesMin = 16;  // shorter ones can be guessed
 
 // The declarations. A setting's flag is its name; its environment variable is given beside it.
 void Declare(CLI::App& app, Settings& s) {
@@ -31,6 +35,11 @@ void Declare(CLI::App& app, Settings& s) {
                  "and private networks")
       ->envname("AIB_INSECURE_LISTEN")
       ->default_str("false")
+      ->group("Server");
+  app.add_option("--admin-key", s.admin_key,
+                 "A key that every call must then bring, as authorization: Bearer or x-api-key; "
+                 "better given by the environment than by a flag")
+      ->envname("AIB_ADMIN_KEY")
       ->group("Server");
   app.add_option("--data-dir", s.data_dir, "Folder of the database; made if it is missing")
       ->envname("AIB_DATA_DIR")
@@ -110,6 +119,60 @@ void Declare(CLI::App& app, Settings& s) {
       ->default_val(600'000)
       ->check(positive_ms)
       ->group("Models");
+  app.add_option("--embedding-model", s.embedding_model,
+                 "The embedding model's name at the OpenAI-compatible server")
+      ->envname("AIB_EMBEDDING_MODEL")
+      ->default_val("text-embedding-3-small")
+      ->group("Models");
+  app.add_option("--upstream-retries", s.upstream_retries,
+                 "Further attempts after a failure that may pass, before the first token")
+      ->envname("AIB_UPSTREAM_RETRIES")
+      ->default_val(2)
+      ->check(CLI::Range(0, 10))
+      ->group("Models");
+  app.add_option("--upstream-retry-base-ms", s.upstream_retry_base_ms,
+                 "The longest wait before the first of them; it doubles with each (full jitter)")
+      ->envname("AIB_UPSTREAM_RETRY_BASE_MS")
+      ->default_val(200)
+      ->check(CLI::Range(1, 60'000))
+      ->group("Models");
+  app.add_option("--upstream-retry-wait-max-ms", s.upstream_retry_wait_max_ms,
+                 "The longest Retry-After that is waited for; a longer one is passed on at once")
+      ->envname("AIB_UPSTREAM_RETRY_WAIT_MAX_MS")
+      ->default_val(5'000)
+      ->check(CLI::Range(0, 600'000))
+      ->group("Models");
+  app.add_option("--upstream-breaker-failures", s.upstream_breaker_failures,
+                 "Failures in a row after which a model server is left alone; 0: never")
+      ->envname("AIB_UPSTREAM_BREAKER_FAILURES")
+      ->default_val(10)
+      ->check(CLI::Range(0, 1'000'000))
+      ->group("Models");
+  app.add_option("--upstream-breaker-open-ms", s.upstream_breaker_open_ms,
+                 "For how long at first; it doubles, up to five seconds, while the server fails")
+      ->envname("AIB_UPSTREAM_BREAKER_OPEN_MS")
+      ->default_val(1'000)
+      ->check(CLI::Range(1, 600'000))
+      ->group("Models");
+  app.add_option("--upstream-concurrent-max", s.upstream_concurrent_max,
+                 "Requests under way at one model server; 0: no bound of its own")
+      ->envname("AIB_UPSTREAM_CONCURRENT_MAX")
+      ->default_val(0)
+      ->check(CLI::Range(0, 1'000'000))
+      ->group("Models");
+  app.add_option("--upstream-queue-max", s.upstream_queue_max,
+                 "Requests that wait where that bound is reached; beyond it: OVERLOADED")
+      ->envname("AIB_UPSTREAM_QUEUE_MAX")
+      ->default_val(1'000)
+      ->check(CLI::Range(0, 1'000'000))
+      ->group("Models");
+  app.add_option("--resume-window-ms", s.resume_window_ms,
+                 "How long a chat with an Idempotency-Key goes on without its client, and how long "
+                 "its stream can be resumed")
+      ->envname("AIB_RESUME_WINDOW_MS")
+      ->default_val(300'000)
+      ->check(CLI::Range(0, 3'600'000))
+      ->group("Models");
   app.add_option("--words-per-second", s.words_per_second,
                  "Pace of the embedded answerer's streams; 0: at once")
       ->envname("AIB_WORDS_PER_SECOND")
@@ -146,28 +209,42 @@ void Declare(CLI::App& app, Settings& s) {
       ->group("Capacity");
 }
 
-// A TOML file of which one section is read, since the programs share a file, and which yields to
-// the environment. (CLI11 2.1 has a setting for the section, which then trips over the section's
-// own start and end marks, and lets a file win.)
+// The TOML file's section of this program, which yields to the environment. (CLI11's own reader
+// knows no tables of tables, reports no line, and lets a file win.)
 class SettingsFile final : public CLI::ConfigBase {
  public:
   SettingsFile(std::string section, const CLI::App& app)
       : section_(std::move(section)), app_(app) {}
 
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
+    text_.assign(std::istreambuf_iterator<char>(input), {});
+    ModelSettings defaults;  // of no use yet: flags and environment may say other ones
+    defaults.upstreams.emplace_back();
+    const auto content = Read(defaults);
+    if (!content.ok()) throw CLI::ConfigError(std::string(content.status().message()));
     std::vector<CLI::ConfigItem> kept;
-    for (auto& item : ConfigBase::from_config(input)) {
-      const bool is_mark = item.name == "++" || item.name == "--";
-      if (is_mark || item.parents != std::vector<std::string>{section_} ||
-          IsInEnvironment(item.name))
-        continue;
-      item.parents.clear();
-      kept.push_back(std::move(item));
+    for (const TomlItem& item : content->items) {
+      if (IsInEnvironment(item.name)) continue;
+      kept.emplace_back();
+      kept.back().name = item.name;
+      kept.back().inputs = item.values;
     }
     return kept;
   }
 
+  // Of the file that was read, if one was.
+  absl::StatusOr<std::vector<ModelSettings>> Models(const ModelSettings& defaults) const {
+    auto content = Read(defaults);
+    if (!content.ok()) return content.status();
+    return std::move(content->models);
+  }
+
  private:
+  absl::StatusOr<TomlContent> Read(const ModelSettings& defaults) const {
+    std::istringstream input(text_);
+    return ReadToml(input, section_, defaults);
+  }
+
   bool IsInEnvironment(const std::string& name) const {
     const CLI::Option* option = app_.get_option_no_throw("--" + name);
     if (option == nullptr || option->get_envname().empty()) return false;
@@ -177,7 +254,55 @@ class SettingsFile final : public CLI::ConfigBase {
 
   const std::string section_;
   const CLI::App& app_;
+  mutable std::string text_;
 };
+
+UpstreamSettings UpstreamDefaults(const Settings& s) {
+  UpstreamSettings upstream;
+  upstream.timeouts = {s.upstream_connect_timeout_ms, s.upstream_first_token_timeout_ms,
+                       s.upstream_idle_timeout_ms, s.upstream_total_timeout_ms};
+  upstream.concurrent_max = s.upstream_concurrent_max;
+  upstream.queue_max = s.upstream_queue_max;
+  return upstream;
+}
+
+ModelSettings ModelDefaults(const Settings& s) {
+  ModelSettings model;
+  model.upstreams.push_back(UpstreamDefaults(s));
+  model.retries = s.upstream_retries;
+  model.retry_base_ms = s.upstream_retry_base_ms;
+  model.retry_wait_max_ms = s.upstream_retry_wait_max_ms;
+  model.breaker_failures = s.upstream_breaker_failures;
+  model.breaker_open_ms = s.upstream_breaker_open_ms;
+  return model;
+}
+
+// The models that the environment describes.
+std::vector<ModelSettings> EnvironmentModels(const Settings& s) {
+  std::vector<ModelSettings> models;
+  const auto add = [&](const std::string& name, const std::string& base_url,
+                       const std::string& api_key) -> ModelSettings& {
+    ModelSettings model = ModelDefaults(s);
+    model.name = name;
+    model.upstreams[0].base_url = base_url;
+    model.upstreams[0].api_key = api_key;
+    model.upstreams[0].model = name;
+    models.push_back(std::move(model));
+    return models.back();
+  };
+  if (!s.openai_base_url.empty()) {
+    add(s.model, s.openai_base_url, s.openai_api_key);
+    if (!s.embedding_model.empty()) {
+      add(s.embedding_model, s.openai_base_url, s.openai_api_key).kind =
+          ModelSettings::Kind::kEmbedding;
+    }
+  }
+  if (!s.anthropic_base_url.empty()) {
+    add(s.anthropic_model, s.anthropic_base_url, s.anthropic_api_key).provider =
+        ModelSettings::Provider::kAnthropic;
+  }
+  return models;
+}
 
 // The models behind servers: their addresses and names.
 void CheckUpstreams(const Settings& s, std::vector<std::string>* problems) {
@@ -193,25 +318,25 @@ void CheckUpstreams(const Settings& s, std::vector<std::string>* problems) {
   };
   check("openai-base-url", s.openai_base_url, "model", s.model);
   check("anthropic-base-url", s.anthropic_base_url, "anthropic-model", s.anthropic_model);
-  const bool both = !s.openai_base_url.empty() && !s.anthropic_base_url.empty();
-  if (both && s.model == s.anthropic_model) {
-    problems->push_back("anthropic-model: must differ from model, or no request could name it");
-  }
 }
 
 // What no single bound can say.
 absl::Status CheckMeaning(const Settings& s) {
   std::vector<std::string> problems;
   for (const auto& address : s.listen) {
-    if (!IsLoopback(address) && !s.insecure_listen) {
+    if (!IsLoopback(address) && !s.insecure_listen && s.admin_key.empty()) {
       problems.push_back(
           "listen: " + address +
-          " is reachable from other machines and no key is asked for; use 127.0.0.1, or set "
-          "AIB_INSECURE_LISTEN=true where the network is yours");
+          " is reachable from other machines and no key is asked for; use 127.0.0.1, set "
+          "AIB_ADMIN_KEY, or AIB_INSECURE_LISTEN=true where the network is yours");
     }
   }
   if (s.listen.empty()) problems.push_back("listen: at least one address is needed");
+  if (!s.admin_key.empty() && s.admin_key.size() < kAdminKeyBytesMin) {
+    problems.push_back(absl::StrCat("admin-key: must have at least ", kAdminKeyBytesMin, " bytes"));
+  }
   CheckUpstreams(s, &problems);
+  if (problems.empty()) problems = NameProblems(s.models);
   if (problems.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrJoin(problems, "\n"));
 }
@@ -233,7 +358,8 @@ absl::StatusOr<Invocation> Load(int argc, const char* const* argv) {
   app.set_version_flag("--version", kVersion);
   app.set_config("--config", "", "A TOML file; its [server] section is read")
       ->envname("AIB_CONFIG");
-  app.config_formatter(std::make_shared<SettingsFile>("server", app));
+  const auto file = std::make_shared<SettingsFile>("server", app);
+  app.config_formatter(file);
   app.allow_config_extras(CLI::config_extras_mode::error);
   bool print_config = false;
   app.add_flag("--print-config", print_config,
@@ -251,13 +377,18 @@ absl::StatusOr<Invocation> Load(int argc, const char* const* argv) {
     return absl::InvalidArgumentError(error.what());
   }
   if (print_config) {
-    for (const char* secret : {"--openai-api-key", "--anthropic-api-key"}) {
+    for (const char* secret : {"--openai-api-key", "--anthropic-api-key", "--admin-key"}) {
       app.get_option(secret)->clear();
     }
     invocation.print =
         "[server]\n" + app.config_to_str(/*default_also=*/true, /*write_description=*/true);
     return invocation;
   }
+  auto models = file->Models(ModelDefaults(invocation.settings));
+  if (!models.ok()) return models.status();
+  invocation.settings.models = EnvironmentModels(invocation.settings);
+  invocation.settings.models.insert(invocation.settings.models.end(), models->begin(),
+                                    models->end());
   if (absl::Status status = CheckMeaning(invocation.settings); !status.ok()) return status;
   return invocation;
 }

@@ -26,11 +26,19 @@ struct Settings {
   std::string anthropic_model;
   std::string anthropic_base_url;
   std::string anthropic_api_key;  // secret: never printed
+  std::string embedding_model;
   int upstream_connect_timeout_ms = 0;
   int upstream_first_token_timeout_ms = 0;
   int upstream_idle_timeout_ms = 0;
   int upstream_total_timeout_ms = 0;
-  // All of them, the default first; the two above are among them.
+  int upstream_retries = 0;
+  int upstream_retry_base_ms = 0;
+  int upstream_retry_wait_max_ms = 0;
+  int upstream_breaker_failures = 0;
+  int upstream_breaker_open_ms = 0;
+  int upstream_concurrent_max = 0;
+  int upstream_queue_max = 0;
+  // All of them, the default first; those that the settings above describe are among them.
   std::vector<ModelSettings> models;
   int resume_window_ms = 0;
   std::string admin_key;  // secret: never printed
@@ -55,9 +63,9 @@ struct Invocation {
   int exit_code = 0;
 };
 
-// Flag > environment (AIB_…) > [server] section of the TOML file --config > default. An unknown key
-// or a value out of bounds is an error that names it; every such problem of the settings' meaning
-// is reported at once.
+// Flag > environment (AIB_…) > [server] section of the TOML file --config > default; the file's
+// models come after those of the environment. An unknown key or a value out of bounds is an error
+// that names it; every such problem of the settings' meaning is reported at once.
 absl::StatusOr<Invocation> Load(int argc, const char* const* argv);
 
 // True for an address that only this machine can reach: unix:…, localhost, 127.x.x.x, [::1].

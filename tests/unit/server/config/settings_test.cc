@@ -104,7 +104,7 @@ TEST_F(SettingsTest, TheAnthropicUpstreamIsCheckedAsTheOtherIs) {
 TEST_F(SettingsTest, TwoUpstreamModelsMustNotShareAName) {
   const auto refused = LoadArgs({"--anthropic-base-url", "http://x", "--openai-base-url",
                                  "http://y", "--model", "m", "--anthropic-model", "m"});
-  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("must differ"));
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("is taken"));
   EXPECT_TRUE(
       LoadArgs({"--anthropic-base-url", "http://x", "--model", "m", "--anthropic-model", "m"})
           .ok());
