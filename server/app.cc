@@ -11,6 +11,7 @@
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/grpcpp.h"
 #include "grpcpp/health_check_service_interface.h"
+#include "server/access/gatekeeper.h"
 #include "server/base/executor.h"
 #include "server/base/timer.h"
 #include "server/chat/chat_service.h"
@@ -57,6 +58,7 @@ class ServerApp final : public App {
       : settings_(settings),
         clock_(clock),
         folder_lock_(std::move(folder_lock)),
+        gatekeeper_(settings.admin_key),
         ids_(clock_),
         database_(std::move(database)),
         writer_(*database_, storage::GroupWriter::Options()),
@@ -73,8 +75,8 @@ class ServerApp final : public App {
               {settings.retrieval_strict, settings.turns_max}),
         job_queue_(*database_, clock_),
         job_runner_(job_queue_, ids_, clock_, JobKinds(), RunnerOptions(settings)),
-        core_{clock_, ids_,        executor_,  ledger_,    models_,
-              chat_,  *documents_, job_queue_, job_runner_},
+        core_{gatekeeper_, clock_, ids_,        executor_,  ledger_,
+              models_,     chat_,  *documents_, job_queue_, job_runner_},
         service_(core_),
         admin_(core_) {}
 
@@ -204,6 +206,7 @@ class ServerApp final : public App {
   const config::Settings settings_;
   Clock& clock_;
   FolderLock folder_lock_;
+  const access::Gatekeeper gatekeeper_;
   UlidSource ids_;
   std::unique_ptr<storage::Database> database_;
   storage::GroupWriter writer_;

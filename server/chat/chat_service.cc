@@ -183,8 +183,9 @@ absl::StatusOr<models::LanguageModel*> ChatService::ModelFor(const TurnRequest& 
   return model;
 }
 
-absl::Status ChatService::Check(const TurnRequest& request) const {
-  return ModelFor(request).status();
+absl::StatusOr<int> ChatService::CountTokens(const TurnRequest& request) const {
+  AIB_RETURN_IF_ERROR(ModelFor(request).status());
+  return models::EstimatePromptTokens(request.generate);
 }
 
 absl::StatusOr<std::shared_ptr<Turn>> ChatService::Start(TurnRequest request,

@@ -94,8 +94,9 @@ class ChatService {
   // one OnDone.
   absl::StatusOr<std::shared_ptr<Turn>> Start(TurnRequest request, std::shared_ptr<TurnSink> sink);
 
-  // What Start would refuse in `request`, without starting it.
-  absl::Status Check(const TurnRequest& request) const;
+  // An estimate of the tokens of the messages and tools; documents are not searched. Refuses what
+  // Start would refuse.
+  absl::StatusOr<int> CountTokens(const TurnRequest& request) const;
 
  private:
   class RunningTurn;

@@ -1,6 +1,7 @@
 #include "server/models/language_model.h"
 
 #include "absl/strings/str_cat.h"
+#include "server/base/text.h"
 
 namespace aibackend::models {
 
@@ -18,6 +19,22 @@ std::string LastUserText(const std::vector<ChatMessage>& messages) {
     if (message->role == Role::kUser) return TextOf(*message);
   }
   return {};
+}
+
+int EstimatePromptTokens(const GenerateRequest& request) {
+  int tokens = 0;
+  for (const ChatMessage& message : request.messages) {
+    tokens += EstimateTokens(TextOf(message));
+    for (const ToolCall& call : message.tool_calls) {
+      tokens += EstimateTokens(call.name) + EstimateTokens(call.arguments);
+    }
+  }
+  for (const Tool& tool : request.tools) {
+    tokens += EstimateTokens(tool.name) + EstimateTokens(tool.description) +
+              EstimateTokens(tool.parameters);
+  }
+  if (request.response_format) tokens += EstimateTokens(request.response_format->schema);
+  return tokens;
 }
 
 }  // namespace aibackend::models

@@ -207,6 +207,9 @@ struct ModelInfo {
   bool is_general = true;
 };
 
+// An estimate of what a model counts as the prompt: messages, tool calls, tools and schema.
+int EstimatePromptTokens(const GenerateRequest& request);
+
 // A language model that answers in pieces. Thread-safe; many generations run at once.
 //
 // Generate() returns at once and doesn't block. `sink` then sees deltas in order, and exactly one

@@ -2,6 +2,7 @@
 // edge.
 #pragma once
 
+#include "server/access/gatekeeper.h"
 #include "server/base/clock.h"
 #include "server/base/executor.h"
 #include "server/base/ids.h"
@@ -15,6 +16,7 @@
 namespace aibackend::rpc {
 
 struct Core {
+  const access::Gatekeeper& gatekeeper;
   Clock& clock;
   IdSource& ids;
   Executor& executor;

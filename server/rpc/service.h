@@ -1,4 +1,5 @@
-// The gRPC services: a table of contents. Each method is in the file of its resource.
+// The gRPC services: who is admitted, and a table of contents. Each method is in the file of its
+// resource.
 #pragma once
 
 #include "aibackend/v1/aibackend.grpc.pb.h"
@@ -16,6 +17,12 @@ class AiBackendService final : public v1::AiBackend::CallbackService {
                                  v1::ChatResponse* response) override;
   grpc::ServerWriteReactor<v1::ChatStreamEvent>* ChatStream(
       grpc::CallbackServerContext* context, const v1::ChatRequest* request) override;
+  grpc::ServerUnaryReactor* CountTokens(grpc::CallbackServerContext* context,
+                                        const v1::ChatRequest* request,
+                                        v1::CountTokensResponse* response) override;
+  grpc::ServerUnaryReactor* Embed(grpc::CallbackServerContext* context,
+                                  const v1::EmbedRequest* request,
+                                  v1::EmbedResponse* response) override;
   grpc::ServerUnaryReactor* Retrieve(grpc::CallbackServerContext* context,
                                      const v1::RetrieveRequest* request,
                                      v1::RetrieveResponse* response) override;

@@ -75,8 +75,9 @@ class CallTest : public ::testing::Test {
   chat::ChatService chat_{models_, *documents_, executor_, clock_, {}};
   jobs::JobQueue job_queue_{*database_, clock_};
   jobs::JobRunner job_runner_{job_queue_, ids_, clock_, {}, {}};
-  Core core_{clock_, ids_,        executor_,  ledger_,    models_,
-             chat_,  *documents_, job_queue_, job_runner_};
+  access::Gatekeeper gatekeeper_{""};
+  Core core_{gatekeeper_, clock_, ids_,        executor_,  ledger_,
+             models_,     chat_,  *documents_, job_queue_, job_runner_};
   OneMethod service_{core_};
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::AiBackend::Stub> stub_;
