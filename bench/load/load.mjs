@@ -3,26 +3,13 @@
 // CPU is read from /proc of both processes, as a share of one core; rates come from wrk; times of streams are taken here.
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { ask, Stack } from '../../tests/api/stack.mjs';
-
-const ticksPerSecond = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
-const rows = [];
-const row = (what, value) => { rows.push([what, value]); console.error(`${what}: ${value}`); };
-
-function cpuSeconds(pid) {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
-}
-const pidsOf = (stack) => [stack.gateway.child.pid, stack.server.child.pid];
-const cpuOf = (stack) => pidsOf(stack).map(cpuSeconds);
-const memoryMb = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) / 1024;
-const seconds = (n) => new Promise((resolve) => setTimeout(resolve, n * 1000));
-const percentile = (sorted, p) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * p))];
+import { cpuOf, memoryMb, percentile, printRows, row, seconds } from './measure.mjs';
 
 async function idleConnections(stack, count) {
   const request = 'GET /health HTTP/1.1\r\nHost: x\r\n\r\n';
@@ -126,5 +113,4 @@ await streams(stack, 1000);
 await jobAnswers(stack);
 await stack.stop();
 
-console.log('| what | measured |\n|---|---|');
-for (const [what, value] of rows) console.log(`| ${what} | ${value} |`);
+printRows();
