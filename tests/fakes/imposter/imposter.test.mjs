@@ -1,36 +1,8 @@
+// Echo, scenarios, faults and log.
 import assert from 'node:assert/strict';
 import net from 'node:net';
-import { after, before, beforeEach, test } from 'node:test';
-import { Imposter } from './imposter.mjs';
-
-let imposter;
-let base;
-
-before(async () => {
-  imposter = new Imposter();
-  base = `http://127.0.0.1:${await imposter.listen(0)}`;
-});
-after(() => imposter.close());
-beforeEach(() => fetch(`${base}/control`, { method: 'DELETE' }));
-
-const ask = (body, headers = {}, options = {}) =>
-  fetch(`${base}/v1/chat/completions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', ...headers },
-    body: JSON.stringify({ model: 'imposter', messages: [{ role: 'user', content: 'hello there' }], ...body }),
-    ...options,
-  });
-const control = (body) => fetch(`${base}/control`, { method: 'POST', body: JSON.stringify(body) });
-const log = async () => (await fetch(`${base}/control/log`)).json();
-const events = (text) => text.split('\n\n').filter(Boolean).map((line) => line.slice('data: '.length));
-const textOf = (list) => list.filter((e) => e !== '[DONE]').map((e) => JSON.parse(e).choices[0]?.delta.content ?? '').join('');
-
-async function until(condition) {
-  for (;;) {
-    const seen = await log();
-    if (condition(seen)) return seen;
-  }
-}
+import { test } from 'node:test';
+import { ask, askClaude, base, control, events, log, textOf, typedEvents, until } from './asking.mjs';
 
 test('a whole answer echoes the last user message with exact usage', async () => {
   const answer = await (await ask({})).json();
@@ -149,19 +121,6 @@ test('the log holds what was asked and counts open connections', async () => {
 
 // ---- Anthropic's messages: the same scenarios and faults in other words ------------------------------
 
-const askClaude = (body, headers = {}) =>
-  fetch(`${base}/v1/messages`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', 'x-api-key': 'k', ...headers },
-    body: JSON.stringify({ model: 'imposter', max_tokens: 100, messages: [{ role: 'user', content: 'hello there' }], ...body }),
-  });
-const typedEvents = (text) =>
-  text.split('\n\n').filter(Boolean).map((block) => {
-    const [name, data] = block.split('\n');
-    const event = JSON.parse(data.slice('data: '.length));
-    assert.equal(name, `event: ${event.type}`);
-    return event;
-  });
 const saidIn = (list) => list.filter(({ type }) => type === 'content_block_delta').map(({ delta }) => delta.text).join('');
 
 test('messages: a whole answer echoes the last user message with exact usage', async () => {
