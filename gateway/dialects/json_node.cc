@@ -46,6 +46,13 @@ void JsonNode::WrongType(absl::string_view wanted) const {
   document_->problem_ = gateway::WrongType(place, wanted, value_);
 }
 
+bool JsonNode::IsTooLong(size_t elements) const {
+  if (elements <= kJsonElementsMax) return false;
+  Refuse(Reason::FIELD_OUT_OF_RANGE,
+         absl::StrCat("holds more than ", kJsonElementsMax, " elements"));
+  return true;
+}
+
 const JsonNode& JsonNode::Required() const {
   if (!has_value_) Refuse(Reason::FIELD_REQUIRED, "must be given");
   return *this;
@@ -118,6 +125,7 @@ std::vector<JsonNode> JsonNode::Elements() const {
     WrongType("an array");
     return nodes;
   }
+  if (IsTooLong(array.size())) return nodes;
   nodes.reserve(array.size());
   for (const auto element : array)
     nodes.push_back({*document_, absl::StrCat(path_, "[", nodes.size(), "]"), element});
@@ -132,6 +140,7 @@ std::vector<std::pair<std::string, JsonNode>> JsonNode::Members() const {
     WrongType("an object");
     return members;
   }
+  if (IsTooLong(object.size())) return members;
   for (const auto& member : object) {
     std::string name(member.key);
     std::string path = path_.empty() ? name : absl::StrCat(path_, ".", name);

@@ -26,6 +26,10 @@ namespace aibackend::gateway {
 
 class JsonDocument;
 
+// Of one array or object. A node takes a hundred bytes, what it stands for two ("0,"): this bounds
+// what a body can take. No honest request has as many.
+inline constexpr size_t kJsonElementsMax = 100'000;
+
 class JsonNode {
  public:
   // Absent: no such member, or null.
@@ -40,7 +44,8 @@ class JsonNode {
   // A member. Of what is no object: absent, and a problem unless this is absent itself.
   JsonNode operator[](absl::string_view name) const;
 
-  // Values. Absent: empty, false, nullopt, nothing; another type is a problem (WRONG_TYPE).
+  // Values. Absent: empty, false, nullopt, nothing; another type is a problem (WRONG_TYPE), and so
+  // are more elements or members than kJsonElementsMax.
   std::string String() const;
   bool Bool() const;
   std::optional<double> Number() const;
@@ -66,6 +71,7 @@ class JsonNode {
   JsonNode(JsonDocument& document, std::string path, simdjson::dom::element value)
       : document_(&document), path_(std::move(path)), value_(value), has_value_(!value.is_null()) {}
   void WrongType(absl::string_view wanted) const;
+  bool IsTooLong(size_t elements) const;
 
   JsonDocument* document_;
   std::string path_;

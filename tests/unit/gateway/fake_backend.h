@@ -64,6 +64,7 @@ class FakeBackend final : public v1::AiBackend::Service {
   std::function<grpc::Status(grpc::ServerContext*, const v1::ChatRequest&, v1::ChatResponse*)>
       on_chat;
   std::function<grpc::Status(grpc::ServerContext*, const v1::ChatRequest&, Stream*)> on_stream;
+  std::function<grpc::Status(const v1::ChatRequest&, v1::CountTokensResponse*)> on_count_tokens;
   std::function<grpc::Status(const v1::AddDocumentsRequest&, v1::AddDocumentsResponse*)> on_add;
   std::function<grpc::Status(const v1::StartJobRequest&, v1::Job*)> on_start_job;
 
@@ -74,6 +75,10 @@ class FakeBackend final : public v1::AiBackend::Service {
   grpc::Status ChatStream(grpc::ServerContext* context, const v1::ChatRequest* request,
                           Stream* stream) override {
     return on_stream ? on_stream(context, *request, stream) : grpc::Status::OK;
+  }
+  grpc::Status CountTokens(grpc::ServerContext*, const v1::ChatRequest* request,
+                           v1::CountTokensResponse* response) override {
+    return on_count_tokens ? on_count_tokens(*request, response) : grpc::Status::OK;
   }
   grpc::Status AddDocuments(grpc::ServerContext*, const v1::AddDocumentsRequest* request,
                             v1::AddDocumentsResponse* response) override {
