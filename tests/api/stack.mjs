@@ -217,7 +217,10 @@ export const transports = {
         const deltas = [];
         let done = null;
         const call = stack.grpc().ChatStream(request);
-        call.on('data', (event) => (event.event === 'delta' ? deltas.push(event.delta) : (done = event.done)));
+        call.on('data', (event) => {
+          if (event.event === 'delta') deltas.push(event.delta);
+          if (event.event === 'done') done = event.done;
+        });
         call.on('error', (error) => {
           const { reason, field } = detailsOf(error.metadata);
           reject(failure(grpc.status[error.code], reason, field, deltas));
@@ -251,7 +254,7 @@ export const transports = {
       }
       const events = parseSse(await response.text());
       const last = events.pop();
-      const deltas = events.map((event) => event.data.delta);
+      const deltas = events.map((event) => event.data.delta).filter((delta) => delta !== undefined);
       if (last.event !== 'done') throw failure(last.data.error.code, last.data.error.reason, last.data.error.field, deltas);
       return { deltas, done: last.data };
     },
