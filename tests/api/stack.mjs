@@ -1,7 +1,7 @@
 // Starts the real binaries on free ports with a data folder of their own, and speaks to them over REST and over gRPC.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -37,7 +37,7 @@ export async function eventually(probe, describe = 'condition', timeoutMs = 60_0
   }
 }
 
-class Process {
+export class Process {
   constructor(program, args, env) {
     this.log = '';
     this.child = spawn(path.join(bin, program), args, {
@@ -61,9 +61,14 @@ class Process {
 }
 
 export class Stack {
-  static async start(env = {}) {
+  headers = {}; // of every JSON request
+
+  // `config` is the text of the TOML file of both, if there is one.
+  static async start(env = {}, config = '') {
     const stack = new Stack();
     stack.dataDir = await mkdtemp(path.join(os.tmpdir(), 'aib-api-'));
+    const file = path.join(stack.dataDir, 'aibackend.toml');
+    if (config) await writeFile(file, config);
     const [serverPort, gatewayPort] = [await freePort(), await freePort()];
     stack.target = `127.0.0.1:${serverPort}`;
     stack.url = `http://127.0.0.1:${gatewayPort}`;
@@ -74,8 +79,10 @@ export class Stack {
       AIB_GATEWAY_LISTEN: `127.0.0.1:${gatewayPort}`,
       AIB_DATA_DIR: stack.dataDir,
       AIB_SEED_EMPTY: 'true',
+      ...(config ? { AIB_CONFIG: file } : {}),
       ...env,
     };
+    if (env.AIB_ADMIN_KEY) stack.headers = { authorization: `Bearer ${env.AIB_ADMIN_KEY}` };
     await stack.startServer();
     stack.gateway = new Process('aibackend-gateway', [], stack.env);
     await stack.ready();
@@ -113,7 +120,7 @@ export class Stack {
   async json(method, target, body, headers = {}) {
     const response = await fetch(this.url + target, {
       method,
-      headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...this.headers, ...headers },
       body: body === undefined || typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
     });
     const text = await response.text();
@@ -147,9 +154,9 @@ export class Stack {
   }
 }
 
-// A caught gRPC or REST failure in one shape, so that one test body can assert on both.
-function failure(code, reason, field) {
-  return Object.assign(new Error(`${code} ${reason} ${field}`), { code, reason, field });
+// A caught gRPC or REST failure in one shape, so that one test body can assert on both. `deltas` are what a stream had sent.
+function failure(code, reason, field, deltas = []) {
+  return Object.assign(new Error(`${code} ${reason} ${field}`), { code, reason, field, deltas });
 }
 
 // Decodes google.rpc.Status far enough for ErrorInfo.reason and BadRequest.field: walks length-delimited fields.
@@ -210,10 +217,13 @@ export const transports = {
         const deltas = [];
         let done = null;
         const call = stack.grpc().ChatStream(request);
-        call.on('data', (event) => (event.event === 'delta' ? deltas.push(event.delta) : (done = event.done)));
+        call.on('data', (event) => {
+          if (event.event === 'delta') deltas.push(event.delta);
+          if (event.event === 'done') done = event.done;
+        });
         call.on('error', (error) => {
           const { reason, field } = detailsOf(error.metadata);
-          reject(failure(grpc.status[error.code], reason, field));
+          reject(failure(grpc.status[error.code], reason, field, deltas));
         });
         call.on('end', () => resolve({ deltas, done }));
       }),
@@ -244,8 +254,9 @@ export const transports = {
       }
       const events = parseSse(await response.text());
       const last = events.pop();
-      if (last.event !== 'done') throw failure(last.data.error.code, last.data.error.reason, last.data.error.field);
-      return { deltas: events.map((event) => event.data.delta), done: last.data };
+      const deltas = events.map((event) => event.data.delta).filter((delta) => delta !== undefined);
+      if (last.event !== 'done') throw failure(last.data.error.code, last.data.error.reason, last.data.error.field, deltas);
+      return { deltas, done: last.data };
     },
     retrieve: async (stack, request) => {
       const { status, body } = await stack.json('GET', `/v1/retrieve?${new URLSearchParams(request)}`);
