@@ -18,8 +18,7 @@
 #include "server/chat/extractive_model.h"
 #include "server/jobs/job_queue.h"
 #include "server/jobs/job_runner.h"
-#include "server/models/anthropic_model.h"
-#include "server/models/openai_model.h"
+#include "server/model_stack.h"
 #include "server/net/http_client.h"
 #include "server/retrieval/document_store.h"
 #include "server/rpc/service.h"
@@ -42,13 +41,6 @@ using telemetry::Log;
 // A request of the gateway's largest body, and a job's params, fit.
 constexpr int kMessageBytesMax = 32 * 1024 * 1024;
 
-net::HttpTimeouts TimeoutsOf(const config::Settings& settings) {
-  return {absl::Milliseconds(settings.upstream_connect_timeout_ms),
-          absl::Milliseconds(settings.upstream_first_token_timeout_ms),
-          absl::Milliseconds(settings.upstream_idle_timeout_ms),
-          absl::Milliseconds(settings.upstream_total_timeout_ms)};
-}
-
 // Members stand in the order they are built; each uses only those above it.
 class ServerApp final : public App {
  public:
@@ -66,17 +58,15 @@ class ServerApp final : public App {
         documents_(std::move(documents)),
         http_(net::HttpClient::Options()),
         extractive_(*documents_, timer_, {settings.words_per_second}),
-        openai_(MakeOpenAiModel(settings)),
-        anthropic_(MakeAnthropicModel(settings)),
+        models_(settings.models, http_, timer_, clock_, extractive_),
         executor_(settings.worker_threads, settings.worker_queue_max),
         turn_executor_(settings.worker_threads, settings.worker_queue_max),
-        models_(Models()),
-        chat_(models_, *documents_, turn_executor_, clock_,
+        chat_(models_.catalog(), *documents_, turn_executor_, clock_,
               {settings.retrieval_strict, settings.turns_max}),
         job_queue_(*database_, clock_),
         job_runner_(job_queue_, ids_, clock_, JobKinds(), RunnerOptions(settings)),
-        core_{gatekeeper_, clock_, ids_,        executor_,  ledger_,
-              models_,     chat_,  *documents_, job_queue_, job_runner_},
+        core_{gatekeeper_,       clock_, ids_,        executor_,  ledger_,
+              models_.catalog(), chat_,  *documents_, job_queue_, job_runner_},
         service_(core_),
         admin_(core_) {}
 
@@ -88,7 +78,7 @@ class ServerApp final : public App {
     if (settings_.seed_empty) AIB_RETURN_IF_ERROR(SeedIfEmpty());
     documents_->OnOutgrown(
         [this](const std::string& collection) { RefitInBackground(collection); });
-    for (const auto& model : models_.Infos()) {
+    for (const auto& model : models_.catalog().Infos()) {
       Log(Event::kModelRegistered, {{"model", model.id}, {"provider", model.provider}});
     }
     AIB_RETURN_IF_ERROR(Listen());
@@ -122,38 +112,6 @@ class ServerApp final : public App {
     options.threads = settings.job_threads;
     options.worker_id = jobs::MakeWorkerId();
     return options;
-  }
-
-  std::unique_ptr<models::LanguageModel> MakeOpenAiModel(const config::Settings& settings) {
-    if (settings.openai_base_url.empty()) return nullptr;
-    models::OpenAiModel::Options options;
-    options.id = settings.model;
-    options.upstream_model = settings.model;
-    options.base_url = settings.openai_base_url;
-    options.api_key = settings.openai_api_key;
-    options.timeouts = TimeoutsOf(settings);
-    return std::make_unique<models::OpenAiModel>(http_, std::move(options));
-  }
-
-  std::unique_ptr<models::LanguageModel> MakeAnthropicModel(const config::Settings& settings) {
-    if (settings.anthropic_base_url.empty()) return nullptr;
-    models::AnthropicModel::Options options;
-    options.id = settings.anthropic_model;
-    options.upstream_model = settings.anthropic_model;
-    options.base_url = settings.anthropic_base_url;
-    options.api_key = settings.anthropic_api_key;
-    options.timeouts = TimeoutsOf(settings);
-    return std::make_unique<models::AnthropicModel>(http_, std::move(options));
-  }
-
-  // The first is the default.
-  models::ModelCatalog Models() {
-    models::ModelCatalog models;
-    // The settings have checked that no two names are equal.
-    if (openai_) models.Add(*openai_).IgnoreError();
-    if (anthropic_) models.Add(*anthropic_).IgnoreError();
-    models.Add(extractive_).IgnoreError();
-    return models;
   }
 
   std::vector<std::unique_ptr<jobs::JobKind>> JobKinds() {
@@ -215,11 +173,9 @@ class ServerApp final : public App {
   Timer timer_;
   net::HttpClient http_;
   chat::ExtractiveModel extractive_;
-  std::unique_ptr<models::LanguageModel> openai_;     // none without AIB_OPENAI_BASE_URL
-  std::unique_ptr<models::LanguageModel> anthropic_;  // none without AIB_ANTHROPIC_BASE_URL
+  ModelStack models_;
   Executor executor_;
   Executor turn_executor_;  // an answer never waits behind a call that waits for the database
-  const models::ModelCatalog models_;
   chat::ChatService chat_;
   jobs::JobQueue job_queue_;
   jobs::JobRunner job_runner_;

@@ -147,13 +147,13 @@ ServerUnaryReactor* AiBackendService::ListModels(CallbackServerContext* context,
                                                  v1::ListModelsResponse* response) {
   return Admitted(core_, *context, "ListModels", [&] {
     return (new BlockingCall(core_, *context, "ListModels"))->Run([this, response](Call&) {
-      for (const auto& info : core_.models.Infos()) {
-        Fill(info, "chat", response->models_size() == 0, response->add_models());
-      }
-      const int chat_models = response->models_size();
-      for (const auto& info : core_.models.EmbeddingInfos()) {
-        Fill(info, "embedding", response->models_size() == chat_models, response->add_models());
-      }
+      const auto add = [response](const std::vector<models::ModelInfo>& infos, const char* kind) {
+        for (size_t i = 0; i < infos.size(); ++i) {
+          Fill(infos[i], kind, /*is_default=*/i == 0, response->add_models());
+        }
+      };
+      add(core_.models.Infos(), "chat");
+      add(core_.models.EmbeddingInfos(), "embedding");
       return absl::OkStatus();
     });
   });
