@@ -1,6 +1,7 @@
 #include "gateway/app.h"
 
 #include <atomic>
+#include <optional>
 
 #include "gateway/dialects/dialect.h"
 #include "gateway/docs/embedded.h"
@@ -36,21 +37,33 @@ CallOptions CallOptionsOf(const Settings& settings) {
   return options;
 }
 
+std::vector<DialectOperation> OperationsOf(const std::vector<std::unique_ptr<Dialect>>& dialects) {
+  std::vector<DialectOperation> operations;
+  for (const auto& dialect : dialects) {
+    for (const DialectRoute& route : dialect->routes())
+      operations.push_back({route.http_method, route.path, route.summary});
+  }
+  return operations;
+}
+
 class RunningGateway final : public Gateway {
  public:
-  RunningGateway(const Settings& settings, RouteTable routes, std::unique_ptr<Upstream> upstream,
-                 std::string openapi)
+  RunningGateway(const Settings& settings, RouteTable routes, std::unique_ptr<Upstream> upstream)
       : drain_timeout_(absl::Milliseconds(settings.drain_timeout_ms)),
         options_(CallOptionsOf(settings)),
         routes_(std::move(routes)),
-        upstream_(std::move(upstream)),
-        handler_(routes_, *upstream_, options_, Dialects(), std::move(openapi),
-                 [this] { return Stats(); }) {}
+        upstream_(std::move(upstream)) {}
   ~RunningGateway() override { Stop(absl::ZeroDuration()); }
 
-  absl::Status Listen(const Settings& settings) {
+  absl::Status Serve(const Settings& settings) {
+    auto dialects = Dialects();
+    absl::StatusOr<std::string> openapi =
+        MakeOpenApi(routes_, EmbeddedDescriptors(), OperationsOf(dialects));
+    if (!openapi.ok()) return openapi.status();
+    handler_.emplace(routes_, *upstream_, options_, std::move(dialects), *std::move(openapi),
+                     [this] { return Stats(); });
     auto edge = Edge::Start(EdgeOptionsOf(settings), [this](std::shared_ptr<Exchange> exchange) {
-      handler_.Handle(std::move(exchange));
+      handler_->Handle(std::move(exchange));
     });
     if (!edge.ok()) return edge.status();
     edge_ = *std::move(edge);
@@ -71,9 +84,10 @@ class RunningGateway final : public Gateway {
   }
 
   void Stop(absl::Duration grace) {
-    handler_.Drain();
+    if (!handler_) return;
+    handler_->Drain();
     if (edge_) edge_->Stop(grace);
-    handler_.WaitForNone();
+    handler_->WaitForNone();
   }
 
   // The edge serves before Listen() has it.
@@ -87,7 +101,7 @@ class RunningGateway final : public Gateway {
   const RouteTable routes_;
   const std::unique_ptr<Upstream> upstream_;
   std::atomic<const Edge*> started_edge_ = nullptr;
-  Handler handler_;
+  std::optional<Handler> handler_;
   std::unique_ptr<Edge> edge_;
 };
 
@@ -96,14 +110,12 @@ class RunningGateway final : public Gateway {
 absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Settings& settings) {
   absl::StatusOr<RouteTable> routes = RouteTable::Build(ContractServices());
   if (!routes.ok()) return routes.status();
-  absl::StatusOr<std::string> openapi = MakeOpenApi(*routes, EmbeddedDescriptors());
-  if (!openapi.ok()) return openapi.status();
   auto upstream = Upstream::Connect(settings.servers, *routes);
   if (!upstream.ok()) return upstream.status();
 
-  auto gateway = std::make_unique<RunningGateway>(settings, *std::move(routes),
-                                                  *std::move(upstream), *std::move(openapi));
-  if (absl::Status status = gateway->Listen(settings); !status.ok()) return status;
+  auto gateway =
+      std::make_unique<RunningGateway>(settings, *std::move(routes), *std::move(upstream));
+  if (absl::Status status = gateway->Serve(settings); !status.ok()) return status;
   return gateway;
 }
 

@@ -1,5 +1,7 @@
 #include "gateway/handler.h"
 
+#include <set>
+
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -129,11 +131,12 @@ void Handler::AnswerDialect(const DialectPath& path, std::string rest,
     exchange->Respond(answer.status, std::move(answer.headers), std::move(answer.body));
   };
   if (IsCrossOrigin(exchange->request())) return refuse(CrossOriginError());
-  const auto route = path.methods.find(method);
+  const auto route = path.methods.find(method == "HEAD" ? "GET" : method);
   if (route != path.methods.end())
     return route->second->handle({std::move(exchange), request_id, std::move(rest)});
-  std::vector<std::string> allow = {"OPTIONS"};
-  for (const auto& [known, unused] : path.methods) allow.push_back(known);
+  std::set<std::string> allow = {"OPTIONS"};
+  for (const auto& [known, unused] : path.methods) allow.insert(known);
+  if (allow.count("GET")) allow.insert("HEAD");
   RespondAllow(*exchange, absl::StrJoin(allow, ", "), request_id);
 }
 

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "aibackend/v1/annotations.pb.h"
 #include "aibackend/v1/errors.pb.h"
@@ -57,7 +58,7 @@ class Writer {
   Writer(const RouteTable& routes, const Comments& comments)
       : routes_(routes), comments_(comments), book_(comments) {}
 
-  Json Document();
+  Json Document(const std::vector<DialectOperation>& dialects);
 
  private:
   Json Operation(const Route& route);
@@ -67,6 +68,7 @@ class Writer {
   Json RequestBody(const Route& route);
   Json Responses(const Route& route, const std::string& comment);
   void AddFixed(Json& paths);
+  static void AddDialect(const DialectOperation& dialect, Json& paths);
 
   const RouteTable& routes_;
   const Comments& comments_;
@@ -197,11 +199,37 @@ void Writer::AddFixed(Json& paths) {
          {"content", {{"text/plain", {{"schema", {{"type", "string"}}}}}}}}}});
 }
 
-Json Writer::Document() {
+void Writer::AddDialect(const DialectOperation& dialect, Json& paths) {
+  const bool is_open = absl::EndsWith(dialect.path, "/");
+  const std::string path = is_open ? dialect.path + "{id}" : dialect.path;
+  const std::string method = absl::AsciiStrToLower(dialect.http_method);
+  Json& operation = paths[path][method];
+  if (operation.is_object()) {
+    operation["description"] =
+        absl::StrCat(operation["description"].get<std::string>(), "\n\n", dialect.summary);
+    return;
+  }
+  const Json any = JsonContent({{"type", "object"}});
+  const std::string name = absl::StrReplaceAll(path, {{"/", "_"}, {"{", ""}, {"}", ""}});
+  operation = {
+      {"tags", {"dialects"}},
+      {"operationId", absl::StrCat(method, name)},
+      {"summary", dialect.summary},
+      {"responses",
+       {{"200", {{"description", "OK"}, {"content", any}}},
+        {"default", {{"description", "An error, as that API has it"}, {"content", any}}}}}};
+  if (is_open)
+    operation["parameters"] = Json::array(
+        {{{"name", "id"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}}});
+  if (method == "post") operation["requestBody"] = {{"content", any}};
+}
+
+Json Writer::Document(const std::vector<DialectOperation>& dialects) {
   Json paths = Json::object();
   for (const auto& route : routes_.routes())
     paths[route->path][absl::AsciiStrToLower(route->http_method)] = Operation(*route);
   AddFixed(paths);
+  for (const DialectOperation& dialect : dialects) AddDialect(dialect, paths);
   const Json error = book_.Reference(*v1::Error::descriptor());
   Json schemas = book_.schemas();
   schemas["ErrorAnswer"] = {{"type", "object"}, {"properties", {{"error", error}}}};
@@ -217,6 +245,7 @@ Json Writer::Document() {
       {"servers", Json::array({{{"url", "/"}}})},
       {"tags", Json::array({{{"name", "AiBackend"}},
                             {{"name", "AiBackendAdmin"}},
+                            {{"name", "dialects"}, {"description", "Other services' APIs"}},
                             {{"name", "operations"}},
                             {{"name", "aliases"}, {"description", "The same by other paths"}}})},
       {"paths", std::move(paths)},
@@ -226,10 +255,11 @@ Json Writer::Document() {
 }  // namespace
 
 absl::StatusOr<std::string> MakeOpenApi(const RouteTable& routes,
-                                        absl::string_view file_descriptor_set) {
+                                        absl::string_view file_descriptor_set,
+                                        const std::vector<DialectOperation>& dialects) {
   absl::StatusOr<Comments> comments = Comments::Read(file_descriptor_set);
   if (!comments.ok()) return comments.status();
-  return Writer(routes, *comments).Document().dump(1);
+  return Writer(routes, *comments).Document(dialects).dump(1);
 }
 
 }  // namespace aibackend::gateway

@@ -67,6 +67,8 @@ class FakeBackend final : public v1::AiBackend::Service {
   std::function<grpc::Status(const v1::ChatRequest&, v1::CountTokensResponse*)> on_count_tokens;
   std::function<grpc::Status(const v1::AddDocumentsRequest&, v1::AddDocumentsResponse*)> on_add;
   std::function<grpc::Status(const v1::StartJobRequest&, v1::Job*)> on_start_job;
+  std::function<grpc::Status(const v1::EmbedRequest&, v1::EmbedResponse*)> on_embed;
+  std::function<grpc::Status(v1::ListModelsResponse*)> on_list_models;
 
   grpc::Status Chat(grpc::ServerContext* context, const v1::ChatRequest* request,
                     v1::ChatResponse* response) override {
@@ -87,6 +89,15 @@ class FakeBackend final : public v1::AiBackend::Service {
   grpc::Status StartJob(grpc::ServerContext*, const v1::StartJobRequest* request,
                         v1::Job* response) override {
     return on_start_job ? on_start_job(*request, response) : grpc::Status::OK;
+  }
+
+  grpc::Status Embed(grpc::ServerContext*, const v1::EmbedRequest* request,
+                     v1::EmbedResponse* response) override {
+    return on_embed ? on_embed(*request, response) : grpc::Status::OK;
+  }
+  grpc::Status ListModels(grpc::ServerContext*, const v1::ListModelsRequest*,
+                          v1::ListModelsResponse* response) override {
+    return on_list_models ? on_list_models(response) : grpc::Status::OK;
   }
 
   static bool SendDelta(Stream* stream, const std::string& text) {

@@ -299,5 +299,21 @@ TEST(Gateway, AnAddressThatIsTakenIsAnError) {
   EXPECT_THAT(std::string(Gateway::Start(settings).status().message()), HasSubstr("no address"));
 }
 
+TEST_F(GatewayTest, ADialectsGetAnswersHeadAndTheReferencePageHasItsPaths) {
+  const auto head = client_.Head("/v1/models");
+  ASSERT_TRUE(head);
+  EXPECT_EQ(head->status, 200);
+  EXPECT_EQ(head->body, "");
+  const auto wrong = client_.Put("/v1/models");
+  ASSERT_TRUE(wrong);
+  EXPECT_EQ(wrong->status, 405);
+  EXPECT_EQ(wrong->get_header_value("Allow"), "GET, HEAD, OPTIONS");
+  const auto openapi = client_.Get("/openapi.json");
+  ASSERT_TRUE(openapi);
+  const json paths = json::parse(openapi->body)["paths"];
+  EXPECT_TRUE(paths["/v1/chat/completions"].contains("post"));
+  EXPECT_TRUE(paths["/v1/models/{id}"].contains("get"));
+}
+
 }  // namespace
 }  // namespace aibackend::gateway

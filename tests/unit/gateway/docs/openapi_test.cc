@@ -109,5 +109,27 @@ TEST(OpenApi, GarbageForDescriptorsIsRefused) {
   EXPECT_FALSE(MakeOpenApi(*RouteTable::Build(ContractServices()), "garbage").ok());
 }
 
+TEST_F(OpenApiTest, ADialectsPathsAreInItBesideTheContracts) {
+  const json document = json::parse(*MakeOpenApi(routes_, EmbeddedDescriptors(),
+                                                 {{"POST", "/v1/other/chat", "Another's chat"},
+                                                  {"GET", "/v1/models", "And another's models"},
+                                                  {"GET", "/v1/models/", "One model"}}));
+  const json& chat = document["paths"]["/v1/other/chat"]["post"];
+  EXPECT_EQ(chat["summary"], "Another's chat");
+  EXPECT_EQ(chat["tags"], json::array({"dialects"}));
+  EXPECT_EQ(chat["operationId"], "post_v1_other_chat");
+  EXPECT_TRUE(chat["requestBody"]["content"].contains("application/json"));
+  EXPECT_FALSE(chat.contains("parameters"));
+
+  const json& models = document["paths"]["/v1/models"]["get"];
+  EXPECT_EQ(models["operationId"], "ListModels");
+  EXPECT_TRUE(absl::EndsWith(models["description"].get<std::string>(), "\n\nAnd another's models"));
+
+  const json& model = document["paths"]["/v1/models/{id}"]["get"];
+  EXPECT_EQ(model["parameters"][0]["name"], "id");
+  EXPECT_EQ(model["parameters"][0]["in"], "path");
+  EXPECT_FALSE(model.contains("requestBody"));
+}
+
 }  // namespace
 }  // namespace aibackend::gateway
