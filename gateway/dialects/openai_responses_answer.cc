@@ -119,6 +119,7 @@ absl::string_view ResponseStatus(const v1::ChatResponse& done) {
 
 std::string OutputJson(const std::vector<OutputItem>& items, absl::string_view status) {
   std::vector<std::string> output;
+  output.reserve(items.size());
   for (const OutputItem& item : items)
     output.push_back(OutputItemJson(item, &item == &items.back() ? status : "completed", true));
   return ListText(output);
