@@ -7,8 +7,6 @@
 namespace aibackend::gateway {
 namespace {
 
-constexpr absl::string_view kModelPrefix = "docs/";
-
 bool IsPrintable(absl::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c <= 0x7e; });
 }

@@ -13,12 +13,15 @@
 
 #include <optional>
 
+#include "absl/strings/string_view.h"
 #include "aibackend/v1/chat.pb.h"
 #include "gateway/transcode/error.h"
 #include "httplib.h"
 
 namespace aibackend::gateway {
 
+// Before a model's name.
+inline constexpr absl::string_view kModelPrefix = "docs/";
 inline constexpr char kRetrievalHeader[] = "x-aibackend-retrieval";
 inline constexpr char kCollectionHeader[] = "x-aibackend-collection";
 
