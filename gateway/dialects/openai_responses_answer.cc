@@ -50,6 +50,23 @@ std::vector<OutputItem> ItemsOf(const v1::ChatResponse& response, const std::str
   return items;
 }
 
+std::string OutputJson(const ResponseState& state) {
+  const char* last = state.status == "completed" ? "completed" : "incomplete";
+  std::vector<std::string> output;
+  output.reserve(state.items.size());
+  for (const OutputItem& item : state.items)
+    output.push_back(OutputItemJson(item, &item == &state.items.back() ? last : "completed", true));
+  return ListText(output);
+}
+
+std::string OutputText(const ResponseState& state) {
+  std::string text;
+  for (const OutputItem& item : state.items) {
+    if (item.kind == Kind::kMessage) text += item.text;
+  }
+  return text;
+}
+
 class WholeResponse final : public UnaryFormat {
  public:
   WholeResponse(AnswerHead head, std::string echo)
@@ -61,7 +78,7 @@ class WholeResponse final : public UnaryFormat {
     if (!response->id().empty()) head_.id = response->id();  // of the first, for a replay
     ResponseState state;
     state.status = std::string(ResponseStatus(*response));
-    state.output = OutputJson(ItemsOf(*response, head_.id), state.status);
+    state.items = ItemsOf(*response, head_.id);
     state.done = response;
     auto body = ResponseJson(head_, echo_, state);
     if (!body) return std::nullopt;
@@ -117,13 +134,6 @@ absl::string_view ResponseStatus(const v1::ChatResponse& done) {
   return is_cut ? "incomplete" : "completed";
 }
 
-std::string OutputJson(const std::vector<OutputItem>& items, absl::string_view status) {
-  std::vector<std::string> output;
-  for (const OutputItem& item : items)
-    output.push_back(OutputItemJson(item, &item == &items.back() ? status : "completed", true));
-  return ListText(output);
-}
-
 std::optional<std::string> ResponseJson(const AnswerHead& head, absl::string_view echo,
                                         const ResponseState& state) {
   const v1::ChatResponse* done = state.done;
@@ -134,7 +144,8 @@ std::optional<std::string> ResponseJson(const AnswerHead& head, absl::string_vie
   writer.String("id", absl::StrCat("resp_", head.id)).String("object", "response");
   writer.Number("created_at", head.created).String("status", state.status);
   writer.Raw("error", state.error).Raw("incomplete_details", IncompleteJson(done));
-  writer.String("model", has_model ? done->model() : head.model).Raw("output", state.output);
+  writer.String("model", has_model ? done->model() : head.model);
+  writer.Raw("output", OutputJson(state)).String("output_text", OutputText(state));
   writer.Raw("usage", done ? UsageJson(done->usage()) : "null");
   if (!citations->empty()) writer.Raw("citations", *citations);
   return absl::StrCat("{", writer.Members(), ",", echo, "}");

@@ -38,17 +38,15 @@ std::string OutputItemJson(const OutputItem& item, absl::string_view status, boo
 // "completed", or "incomplete" where the answer was cut short.
 absl::string_view ResponseStatus(const v1::ChatResponse& done);
 
-// The items of an ended answer: the last is as complete as the answer.
-std::string OutputJson(const std::vector<OutputItem>& items, absl::string_view status);
-
 // Of the members of a response, those that its state decides.
 struct ResponseState {
   std::string status;
-  std::string output = "[]";
   std::string error = "null";
+  std::vector<OutputItem> items;           // the last is as complete as the answer
   const v1::ChatResponse* done = nullptr;  // null: not ended
 };
 
+// With `output_text`, the text of all messages, which SDKs add to some answers and not to others.
 // nullopt: a citation has no JSON.
 std::optional<std::string> ResponseJson(const AnswerHead& head, absl::string_view echo,
                                         const ResponseState& state);

@@ -212,7 +212,7 @@ std::optional<std::string> ResponseEvents::End() {
   };
   for (const auto& [number, index] : calls_) CloseItem(index, status_of(index), out);
   if (open_text_) CloseText(status_of(*open_text_), out);
-  state.output = OutputJson(items_, state.status);
+  state.items = std::move(items_);
   state.done = &*done_;
   const auto response = ResponseJson(head_, echo_, state);
   if (!response) return std::nullopt;
@@ -225,7 +225,7 @@ std::optional<std::string> ResponseEvents::ErrorEvent(const ApiError& error, con
   AppendCreated(out);
   ResponseState state;
   state.status = "failed";
-  state.output = OutputJson(items_, "incomplete");
+  state.items = std::move(items_);
   const std::string code = Quoted(OpenAiErrorCode(error));
   const std::string message = Quoted(error.message);
   state.error = ObjectWriter().Raw("code", code).Raw("message", message).Text();

@@ -104,6 +104,7 @@ TEST_F(OpenAiResponsesTest, AnAnswerHasItsItemsAndRepeatsItsRequest) {
        "status":"completed"}])"));
   EXPECT_EQ(body["usage"], Json::parse(R"({"input_tokens":5,"output_tokens":2,"total_tokens":7,
       "input_tokens_details":{"cached_tokens":3},"output_tokens_details":{"reasoning_tokens":1}})"));
+  EXPECT_EQ(body["output_text"], "four");
   EXPECT_EQ(body["citations"][0]["document_id"], "d");
   EXPECT_EQ(body["metadata"], Json::parse(R"({"k":"v"})"));
   EXPECT_EQ(body["temperature"], 0.5);
@@ -179,6 +180,7 @@ TEST_F(OpenAiResponsesStreamTest, TextComesInTheOrderThatTheSdksBuildItFrom) {
   EXPECT_EQ(response["model"], "m-2");
   EXPECT_EQ(response["usage"]["total_tokens"], 7);
   EXPECT_EQ(response["output"][0], events[8]["item"]);
+  EXPECT_EQ(response["output_text"], "Hello\n");
   EXPECT_EQ(response["output"][0]["content"][0]["text"], "Hello\n");
 }
 
@@ -244,6 +246,7 @@ TEST_F(OpenAiResponsesStreamTest, AStreamThatBreaksFailsAndEndsInAnError) {
   EXPECT_EQ(failed["response"]["error"],
             Json::parse(R"({"code":"upstream_truncated","message":"cut"})"));
   EXPECT_EQ(failed["response"]["output"][0]["content"][0]["text"], "a");
+  EXPECT_EQ(failed["response"]["output"][0]["status"], "incomplete");
   EXPECT_EQ(events.back(), Json::parse(R"({"type":"error","code":"upstream_truncated",
       "message":"cut","param":null,"error":{"message":"cut","type":"server_error","param":null,
       "code":"upstream_truncated"}})"));
