@@ -13,6 +13,8 @@ namespace {
 // The contract wants a name for a schema, Anthropic's API has none.
 constexpr char kSchemaName[] = "answer";
 
+constexpr char kParallelToolCalls[] = "parallel_tool_calls";
+
 // The members that the contract has a word for, or a part of one.
 constexpr absl::string_view kTranslated[] = {
     "model",         "max_tokens", "system",         "messages", "temperature",
@@ -249,6 +251,8 @@ void RequestReader::ReadExtra(const JsonNode& body) {
         std::find(std::begin(kTranslated), std::end(kTranslated), name) != std::end(kTranslated);
     if (value && !translated) extra.AddRaw(name, value.Raw());
   }
+  if (body["tool_choice"]["disable_parallel_tool_use"].Bool() && !body[kParallelToolCalls])
+    extra.AddRaw(kParallelToolCalls, "false");
   JsonObjectText config;  // what of it isn't the format
   for (const auto& [name, value] : body["output_config"].Members()) {
     if (value && name != "format") config.AddRaw(name, value.Raw());
