@@ -13,6 +13,8 @@ namespace {
 // The contract wants a name for a schema, Anthropic's API has none.
 constexpr char kSchemaName[] = "answer";
 
+constexpr char kParallelToolCalls[] = "parallel_tool_calls";
+
 // The members that the contract has a word for, or a part of one.
 constexpr absl::string_view kTranslated[] = {
     "model",         "max_tokens", "system",         "messages", "temperature",
@@ -56,17 +58,15 @@ void Simplify(v1::Message& message) {
   message.clear_parts();
 }
 
+// The contract has no word for a tool that failed, so its text says so, before all else.
 void MarkAsError(v1::Message& result) {
-  std::string* text = result.mutable_content();
-  if (result.parts_size() > 0) {
-    if (!result.parts(0).has_text()) {  // before the others, as it is about them
-      result.add_parts()->set_text("");
-      for (int i = result.parts_size() - 1; i > 0; --i)
-        result.mutable_parts()->SwapElements(i, i - 1);
-    }
-    text = result.mutable_parts(0)->mutable_text();
+  auto& parts = *result.mutable_parts();
+  if (!parts.empty() && !parts[0].has_text()) {
+    parts.Add()->set_text("");
+    std::rotate(parts.pointer_begin(), parts.pointer_end() - 1, parts.pointer_end());
   }
-  if (!absl::StartsWithIgnoreCase(*text, "error")) text->insert(0, "Error: ");
+  std::string& text = parts.empty() ? *result.mutable_content() : *parts[0].mutable_text();
+  if (!absl::StartsWithIgnoreCase(text, "error")) text.insert(0, "Error: ");
 }
 
 class RequestReader {
@@ -249,6 +249,8 @@ void RequestReader::ReadExtra(const JsonNode& body) {
         std::find(std::begin(kTranslated), std::end(kTranslated), name) != std::end(kTranslated);
     if (value && !translated) extra.AddRaw(name, value.Raw());
   }
+  if (body["tool_choice"]["disable_parallel_tool_use"].Bool() && !body[kParallelToolCalls])
+    extra.AddRaw(kParallelToolCalls, "false");
   JsonObjectText config;  // what of it isn't the format
   for (const auto& [name, value] : body["output_config"].Members()) {
     if (value && name != "format") config.AddRaw(name, value.Raw());

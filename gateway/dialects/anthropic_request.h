@@ -8,10 +8,12 @@
 // - One message of theirs may be several of ours: each tool_result becomes a message of role tool,
 //   before what else the user's message says. is_error, for which there is no word, becomes
 //   "Error: " before the result's text, as that is what every model understands.
+// - disable_parallel_tool_use becomes "parallel_tool_calls": false in `extra`, OpenAI's word for
+// it,
+//   which the server knows to say to either kind of model.
 // - Dropped: cache_control of blocks and tools, the hints of a tool beyond name, description,
-//   input_schema and strict, what metadata holds beside user_id, disable_parallel_tool_use (the
-//   model may call several tools at once), and thinking blocks without a signature, which are those
-//   this gateway answered with: no model would take them back.
+//   input_schema and strict, what metadata holds beside user_id, and thinking blocks without a
+//   signature: those are what this gateway answered with, and no model would take them back.
 // - Refused: tools that run at the model's side (those with another `type` than custom).
 // - output_config.format (formerly output_format) becomes a strict response_format.
 #pragma once

@@ -18,7 +18,7 @@ constexpr double kInt64Limit = 9223372036854775808.0;  // 2^63
 }  // namespace
 
 JsonNode JsonDocument::Parse(absl::string_view text) {
-  const JsonNode absent(*this, "");
+  JsonNode absent(*this, "");
   if (parser_.allocate(0, kJsonDepthMax) != simdjson::SUCCESS) {
     problem_ = MakeApiError(Reason::OVERLOADED, "no memory to read the body");
     return absent;

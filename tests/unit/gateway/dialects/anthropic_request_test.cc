@@ -126,7 +126,7 @@ TEST(AnthropicRequestTest, ToolsAndTheirChoice) {
              R"(max_tokens: 9 messages { role: "user" content: "hi" }
                 tools { name: "f" description: "d" parameters: '{"type":"object"}' }
                 tools { name: "g" parameters: "{}" strict: true }
-                tool_choice { mode: "required" })");
+                tool_choice { mode: "required" } extra: '{"parallel_tool_calls":false}')");
   const auto choice = [](const std::string& text) {
     return ReadWith(absl::StrCat(R"("tool_choice":)", text)).chat.tool_choice();
   };
