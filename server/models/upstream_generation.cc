@@ -14,6 +14,7 @@ namespace {
 // Of an error's body only the message is of use.
 constexpr size_t kErrorBodyBytesMax = size_t{16} * 1024;
 constexpr size_t kFinishReasonBytesMax = 64;
+constexpr char kToolCalls[] = "tool_calls";
 
 std::string ContentType(const HttpHeaders& headers) {
   for (const auto& [name, value] : headers) {
@@ -31,7 +32,8 @@ UpstreamGeneration::UpstreamGeneration(UpstreamTurn turn, std::unique_ptr<Answer
     : turn_(std::move(turn)),
       sink_(std::move(sink)),
       mode_(turn_.stream ? Mode::kStream : Mode::kWhole),
-      reader_(std::move(reader)) {}
+      reader_(std::move(reader)),
+      answer_(turn_.answer) {}
 
 void UpstreamGeneration::Attach(std::shared_ptr<net::HttpCall> call) {
   absl::MutexLock lock(&mutex_);
@@ -76,7 +78,7 @@ void UpstreamGeneration::OnBody(absl::string_view data) {
       absl::Status status =
           events_.Feed(data, [this](const net::SseEvent& event) { return TakeEvent(event); });
       if (!status.ok()) return Fail(BadResponse(status.message()));
-      FlushText();
+      Flush();
   }
 }
 
@@ -100,18 +102,22 @@ bool UpstreamGeneration::TakePiece(AnswerPiece piece) {
     Fail(StatusOfErrorObject(*turn_.upstream, *piece.error));
     return false;
   }
-  if (answer_.size() + piece.text.size() > turn_.answer_bytes_max) {
-    Fail(BadResponse(absl::StrCat("it is longer than ", turn_.answer_bytes_max, " bytes")));
-    return false;
-  }
-  answer_ += piece.text;
-  tool_call_ = tool_call_ || piece.has_tool_call;
-  if (piece.prompt_tokens) prompt_tokens_ = piece.prompt_tokens;
-  if (piece.completion_tokens) completion_tokens_ = piece.completion_tokens;
+  TakeUsage(piece.usage);
   if (!piece.finish_reason.empty()) {
     finish_reason_ = Sanitised(*turn_.upstream, piece.finish_reason, kFinishReasonBytesMax);
   }
-  return true;
+  const auto stop = std::find(turn_.stop.begin(), turn_.stop.end(), piece.stop_sequence);
+  if (stop != turn_.stop.end()) stop_sequence_ = *stop;
+  const absl::Status taken = answer_.Take(std::move(piece), mode_ == Mode::kStream, *sink_);
+  if (!taken.ok()) Fail(BadResponse(absl::StrCat("it ", taken.message())));
+  return taken.ok();
+}
+
+void UpstreamGeneration::TakeUsage(const ReportedUsage& usage) {
+  if (usage.prompt_tokens) reported_.prompt_tokens = usage.prompt_tokens;
+  if (usage.completion_tokens) reported_.completion_tokens = usage.completion_tokens;
+  if (usage.cached_tokens) reported_.cached_tokens = usage.cached_tokens;
+  if (usage.reasoning_tokens) reported_.reasoning_tokens = usage.reasoning_tokens;
 }
 
 void UpstreamGeneration::OnDone(absl::Status status) {
@@ -133,11 +139,12 @@ void UpstreamGeneration::EndStream(bool said_done) {
     if (any_body_ && !any_event_ && !events_.InsideEvent()) {
       return Fail(BadResponse("it is no event stream"));
     }
-    return Fail(MakeError(
-        Reason::UPSTREAM_TRUNCATED,
-        absl::StrCat(turn_.upstream->origin, " ended its stream in the middle of the answer")));
+    return Fail(Truncated());
   }
-  if (answer_.empty() && !tool_call_) return Fail(BadResponse("its stream held no answer"));
+  if (answer_.calls().IsCut()) return Fail(Truncated());
+  if (answer_.text().empty() && answer_.calls().empty() && !answer_.called_unoffered()) {
+    return Fail(BadResponse("its stream held no answer"));
+  }
   finish_reason_ = "stop";
   Complete();
 }
@@ -153,24 +160,38 @@ void UpstreamGeneration::EndWhole() {
 }
 
 void UpstreamGeneration::Complete() {
-  if (answer_.empty() && tool_call_) {
+  const bool is_empty = answer_.text().empty() && answer_.calls().empty();
+  if (is_empty && answer_.called_unoffered()) {
     return Fail(BadResponse("it calls a tool, and none was offered"));
   }
+  if (is_empty && finish_reason_ == kToolCalls) {
+    return Fail(BadResponse("it ends with a tool call that never came"));
+  }
+  if (answer_.calls().HasNameless()) {
+    return Fail(BadResponse("it calls a tool without its name"));
+  }
   GenerateResult result;
-  result.finish_reason = finish_reason_;
+  result.finish_reason = FinishReason();
+  result.stop_sequence = stop_sequence_;
+  if (result.finish_reason == kToolCalls) answer_.EndCalls();
   result.usage = Usage(false);
-  if (turn_.strict && IsNoContextAnswer(answer_)) {
+  if (turn_.strict && IsNoContextAnswer(answer_.text())) {
     result.outcome = Outcome::kNoContext;
   } else {
-    result.citations = CitationsIn(answer_, turn_.passages);
+    result.citations = CitationsIn(answer_.text(), turn_.passages);
   }
   Finish(std::move(result));
 }
 
-void UpstreamGeneration::FlushText() {
-  if (sink_ == nullptr || flushed_ == answer_.size()) return;
-  const size_t from = std::exchange(flushed_, answer_.size());
-  sink_->OnDelta(Delta(absl::string_view(answer_).substr(from)));
+// Some upstreams say "stop" where tools are called, OpenAI's own where one was forced.
+std::string UpstreamGeneration::FinishReason() const {
+  if (!answer_.calls().empty() && finish_reason_ == "stop") return kToolCalls;
+  if (answer_.calls().empty() && finish_reason_ == kToolCalls) return "stop";
+  return finish_reason_;
+}
+
+void UpstreamGeneration::Flush() {
+  if (sink_ != nullptr) answer_.Flush(*sink_);
 }
 
 void UpstreamGeneration::Fail(absl::Status status) {
@@ -181,6 +202,12 @@ void UpstreamGeneration::Fail(absl::Status status) {
   Cancel();  // nothing that still comes is of use
 }
 
+absl::Status UpstreamGeneration::Truncated() const {
+  return MakeError(
+      Reason::UPSTREAM_TRUNCATED,
+      absl::StrCat(turn_.upstream->origin, " ended its stream in the middle of the answer"));
+}
+
 absl::Status UpstreamGeneration::BadResponse(absl::string_view what) const {
   return MakeError(Reason::UPSTREAM_BAD_RESPONSE,
                    absl::StrCat(turn_.upstream->origin, " gave an answer of no use: ", what));
@@ -188,16 +215,25 @@ absl::Status UpstreamGeneration::BadResponse(absl::string_view what) const {
 
 // What remains of the transfer goes on unheard, so that its connection can be used again.
 void UpstreamGeneration::Finish(GenerateResult result) {
-  FlushText();
+  Flush();
+  result.upstream_calls = 1;
   std::exchange(sink_, nullptr)->OnDone(std::move(result));
 }
 
 TokenUsage UpstreamGeneration::Usage(bool cancelled) const {
   const bool prompt_used = http_status_ == 200 || (cancelled && http_status_ == 0);
   TokenUsage usage;
-  usage.prompt_tokens = prompt_tokens_.value_or(prompt_used ? turn_.prompt_tokens : 0);
-  usage.completion_tokens = completion_tokens_ ? *completion_tokens_ : EstimateTokens(answer_);
-  usage.estimated = !prompt_tokens_ || !completion_tokens_;
+  usage.estimated = !reported_.prompt_tokens || !reported_.completion_tokens;
+  usage.prompt_tokens = reported_.prompt_tokens.value_or(prompt_used ? turn_.prompt_tokens : 0);
+  usage.cached_tokens = std::min(reported_.cached_tokens.value_or(0), usage.prompt_tokens);
+  if (reported_.completion_tokens) {
+    usage.completion_tokens = *reported_.completion_tokens;
+    usage.reasoning_tokens = reported_.reasoning_tokens.value_or(0);
+  } else {
+    usage.completion_tokens = answer_.EstimateTokens();
+    usage.reasoning_tokens = answer_.EstimateReasoningTokens();
+  }
+  usage.reasoning_tokens = std::min(usage.reasoning_tokens, usage.completion_tokens);
   return usage;
 }
 
