@@ -97,13 +97,12 @@ void ReadLogprobs(const Object& choice, std::vector<TokenLogprob>* out) {
   }
 }
 
-// Of a body that may also be the error itself.
-UpstreamError ErrorIn(const Object& root) {
+}  // namespace
+
+UpstreamError OpenAiErrorIn(const Object& root) {
   const auto error = ErrorAt(root);
   return error ? *error : ErrorOf(root);
 }
-
-}  // namespace
 
 void OpenAiReader::ReadFunction(const Object& function, ToolCallPiece* piece) {
   piece->name = TextAt(function, "name");
@@ -168,7 +167,7 @@ absl::StatusOr<AnswerPiece> OpenAiReader::ReadEvent(absl::string_view type,
   }
   AIB_ASSIGN_OR_RETURN(const Object root, ParseObject(parser_, data));
   if (type != "error") return PieceOf(root, false);
-  piece.error = ErrorIn(root);
+  piece.error = OpenAiErrorIn(root);
   return piece;
 }
 
@@ -179,7 +178,7 @@ absl::StatusOr<AnswerPiece> OpenAiReader::ReadWhole(absl::string_view body) {
 
 UpstreamError OpenAiReader::ReadError(absl::string_view body) {
   const auto root = ParseObject(parser_, body);
-  return root.ok() ? ErrorIn(*root) : UpstreamError();
+  return root.ok() ? OpenAiErrorIn(*root) : UpstreamError();
 }
 
 }  // namespace aibackend::models

@@ -12,6 +12,9 @@
 
 namespace aibackend::models {
 
+// The error of an answer: in its "error", or the answer itself.
+UpstreamError OpenAiErrorIn(const simdjson::dom::object& root);
+
 // Of several choices only the first is read; an error's kind is its "code", else its "type". Knows
 // also what compatible servers add: reasoning ("reasoning_content", "reasoning"), a string that
 // ended the answer ("stop_reason"), the function_call of former days, and arguments that are an

@@ -11,8 +11,6 @@
 namespace aibackend::models {
 namespace {
 
-// Of an error's body only the message is of use.
-constexpr size_t kErrorBodyBytesMax = size_t{16} * 1024;
 constexpr size_t kFinishReasonBytesMax = 64;
 constexpr char kToolCalls[] = "tool_calls";
 
@@ -35,18 +33,6 @@ UpstreamGeneration::UpstreamGeneration(UpstreamTurn turn, std::unique_ptr<Answer
       reader_(std::move(reader)),
       answer_(turn_.answer) {}
 
-void UpstreamGeneration::Attach(std::shared_ptr<net::HttpCall> call) {
-  absl::MutexLock lock(&mutex_);
-  call_ = std::move(call);
-  if (cancelled_) call_->Cancel();
-}
-
-void UpstreamGeneration::Cancel() {
-  absl::MutexLock lock(&mutex_);
-  cancelled_ = true;
-  if (call_ != nullptr) call_->Cancel();
-}
-
 void UpstreamGeneration::OnHeaders(int status, const HttpHeaders& headers) {
   http_status_ = status;
   if (status != 200) {
@@ -60,7 +46,7 @@ void UpstreamGeneration::OnHeaders(int status, const HttpHeaders& headers) {
   } else if (type == "application/json") {
     mode_ = Mode::kWhole;
   } else if (type == "text/html") {
-    Fail(BadResponse("it is a web page"));
+    FailBad("it is a web page");
   }
 }
 
@@ -77,7 +63,7 @@ void UpstreamGeneration::OnBody(absl::string_view data) {
     case Mode::kStream:
       absl::Status status =
           events_.Feed(data, [this](const net::SseEvent& event) { return TakeEvent(event); });
-      if (!status.ok()) return Fail(BadResponse(status.message()));
+      if (!status.ok()) return FailBad(status.message());
       Flush();
   }
 }
@@ -88,7 +74,7 @@ bool UpstreamGeneration::TakeEvent(const net::SseEvent& event) {
   if (data.empty()) return true;
   auto piece = reader_->ReadEvent(event.type, data);
   if (!piece.ok()) {
-    Fail(BadResponse("an event is no JSON object"));
+    FailBad("an event is no JSON object");
     return false;
   }
   const bool ends_stream = piece->ends_stream;
@@ -109,7 +95,7 @@ bool UpstreamGeneration::TakePiece(AnswerPiece piece) {
   const auto stop = std::find(turn_.stop.begin(), turn_.stop.end(), piece.stop_sequence);
   if (stop != turn_.stop.end()) stop_sequence_ = *stop;
   const absl::Status taken = answer_.Take(std::move(piece), mode_ == Mode::kStream, *sink_);
-  if (!taken.ok()) Fail(BadResponse(absl::StrCat("it ", taken.message())));
+  if (!taken.ok()) FailBad(absl::StrCat("it ", taken.message()));
   return taken.ok();
 }
 
@@ -137,13 +123,13 @@ void UpstreamGeneration::EndStream(bool said_done) {
   if (!finish_reason_.empty()) return Complete();
   if (!said_done) {
     if (any_body_ && !any_event_ && !events_.InsideEvent()) {
-      return Fail(BadResponse("it is no event stream"));
+      return FailBad("it is no event stream");
     }
     return Fail(Truncated());
   }
   if (answer_.calls().IsCut()) return Fail(Truncated());
   if (answer_.text().empty() && answer_.calls().empty() && !answer_.called_unoffered()) {
-    return Fail(BadResponse("its stream held no answer"));
+    return FailBad("its stream held no answer");
   }
   finish_reason_ = "stop";
   Complete();
@@ -151,10 +137,10 @@ void UpstreamGeneration::EndStream(bool said_done) {
 
 void UpstreamGeneration::EndWhole() {
   auto piece = reader_->ReadWhole(body_);
-  if (!piece.ok()) return Fail(BadResponse(piece.status().message()));
+  if (!piece.ok()) return FailBad(piece.status().message());
   const bool has_answer = piece->has_answer || piece->error;
   if (!TakePiece(*std::move(piece))) return;
-  if (!has_answer) return Fail(BadResponse("it holds no answer"));
+  if (!has_answer) return FailBad("it holds no answer");
   if (finish_reason_.empty()) finish_reason_ = "stop";
   Complete();
 }
@@ -162,13 +148,13 @@ void UpstreamGeneration::EndWhole() {
 void UpstreamGeneration::Complete() {
   const bool is_empty = answer_.text().empty() && answer_.calls().empty();
   if (is_empty && answer_.called_unoffered()) {
-    return Fail(BadResponse("it calls a tool, and none was offered"));
+    return FailBad("it calls a tool, and none was offered");
   }
   if (is_empty && finish_reason_ == kToolCalls) {
-    return Fail(BadResponse("it ends with a tool call that never came"));
+    return FailBad("it ends with a tool call that never came");
   }
   if (answer_.calls().HasNameless()) {
-    return Fail(BadResponse("it calls a tool without its name"));
+    return FailBad("it calls a tool without its name");
   }
   GenerateResult result;
   result.finish_reason = FinishReason();
@@ -208,9 +194,8 @@ absl::Status UpstreamGeneration::Truncated() const {
       absl::StrCat(turn_.upstream->origin, " ended its stream in the middle of the answer"));
 }
 
-absl::Status UpstreamGeneration::BadResponse(absl::string_view what) const {
-  return MakeError(Reason::UPSTREAM_BAD_RESPONSE,
-                   absl::StrCat(turn_.upstream->origin, " gave an answer of no use: ", what));
+void UpstreamGeneration::FailBad(absl::string_view what) {
+  Fail(BadResponse(*turn_.upstream, what));
 }
 
 // What remains of the transfer goes on unheard, so that its connection can be used again.

@@ -6,13 +6,11 @@
 #include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "server/models/answer_buffer.h"
 #include "server/models/answer_reader.h"
 #include "server/models/language_model.h"
+#include "server/models/upstream_call.h"
 #include "server/models/upstream_errors.h"
-#include "server/net/http_client.h"
 #include "server/net/sse_reader.h"
 
 namespace aibackend::models {
@@ -44,15 +42,10 @@ struct UpstreamTurn {
 // The sink gets one delta for what came in one piece of the network: more only where it changes
 // between text, reasoning and tool calls, and one for all of a whole answer.
 //
-// The handler's methods run on the HTTP client's event thread, Attach() and Cancel() on any.
-class UpstreamGeneration final : public Generation, public net::HttpHandler {
+class UpstreamGeneration final : public UpstreamCall {
  public:
   UpstreamGeneration(UpstreamTurn turn, std::unique_ptr<AnswerReader> reader,
                      std::shared_ptr<GenerateSink> sink);
-
-  // The call this answers. The answer may have begun, or ended, before this.
-  void Attach(std::shared_ptr<net::HttpCall> call);
-  void Cancel() override;
 
   void OnHeaders(int status, const HttpHeaders& headers) override;
   void OnBody(absl::string_view data) override;
@@ -71,15 +64,11 @@ class UpstreamGeneration final : public Generation, public net::HttpHandler {
   std::string FinishReason() const;
   void Fail(absl::Status status);
   absl::Status Truncated() const;
-  absl::Status BadResponse(absl::string_view what) const;
+  void FailBad(absl::string_view what);
   void Finish(GenerateResult result);
   TokenUsage Usage(bool cancelled) const;
 
   const UpstreamTurn turn_;
-
-  absl::Mutex mutex_;
-  std::shared_ptr<net::HttpCall> call_ ABSL_GUARDED_BY(mutex_);
-  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
 
   // The event thread's.
   std::shared_ptr<GenerateSink> sink_;  // null once it was told the end

@@ -84,15 +84,20 @@ int PromptTokens(const GenerateRequest& request, const std::vector<ChatMessage>&
   return tokens;
 }
 
-net::HttpRequest JsonRequest(std::string url, std::string body, const GenerateRequest& request,
-                             const UpstreamLimits& limits) {
-  size_t factor = request.stream ? kStreamFactor : kWholeFactor;
-  if (request.top_logprobs) factor = std::max(factor, kLogprobsFactor);
+net::HttpRequest PostJson(std::string url, std::string body) {
   net::HttpRequest http;
   http.url = std::move(url);
-  http.headers = {{"Content-Type", "application/json"},
-                  {"Accept", request.stream ? "text/event-stream" : "application/json"}};
+  http.headers = {{"Accept", "application/json"}, {"Content-Type", "application/json"}};
   http.body = std::move(body);
+  return http;
+}
+
+net::HttpRequest JsonRequest(std::string url, std::string body, const GenerateRequest& request,
+                             const UpstreamLimits& limits) {
+  net::HttpRequest http = PostJson(std::move(url), std::move(body));
+  if (request.stream) http.headers.front().second = "text/event-stream";
+  size_t factor = request.stream ? kStreamFactor : kWholeFactor;
+  if (request.top_logprobs) factor = std::max(factor, kLogprobsFactor);
   http.response_bytes_max = limits.answer_bytes_max * factor + kResponseExtraBytes;
   return http;
 }

@@ -33,7 +33,10 @@ UpstreamTurn TurnOf(const GenerateRequest& request, std::shared_ptr<const Upstre
 // Estimated: of `messages`, of the tools and of the schema.
 int PromptTokens(const GenerateRequest& request, const std::vector<ChatMessage>& messages);
 
-// A POST of JSON. The response may be as large as an allowed answer can make it.
+// A POST of JSON for an answer in JSON.
+net::HttpRequest PostJson(std::string url, std::string body);
+
+// A POST of JSON for `request`. The response may be as large as an allowed answer can make it.
 net::HttpRequest JsonRequest(std::string url, std::string body, const GenerateRequest& request,
                              const UpstreamLimits& limits);
 
