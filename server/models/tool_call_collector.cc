@@ -2,12 +2,27 @@
 
 #include <algorithm>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/text.h"
 #include "server/models/json_text.h"
 
 namespace aibackend::models {
+
+void ToolCallCollector::Balance::Feed(absl::string_view piece) {
+  for (const char c : piece) {
+    if (in_string_) {
+      in_string_ = escaped_ || c != '"';
+      escaped_ = !escaped_ && c == '\\';
+    } else if (c == '"') {
+      in_string_ = true;
+    } else if (c == '{' || c == '[') {
+      opened_ = true;
+      ++depth_;
+    } else if (c == '}' || c == ']') {
+      --depth_;
+    }
+  }
+}
 
 ToolCallCollector::Call* ToolCallCollector::Find(const ToolCallPiece& piece) {
   if (calls_.empty()) return nullptr;
@@ -26,7 +41,7 @@ ToolCallCollector::Call* ToolCallCollector::Find(const ToolCallPiece& piece) {
 bool ToolCallCollector::BeginsAnother(const Call& call, const ToolCallPiece& piece) {
   if (piece.name.empty()) return false;
   if (!piece.id.empty() && !call.id.empty()) return piece.id != call.id;
-  return call.index >= 0 && !piece.arguments.empty() && IsJsonObject(call.arguments);
+  return call.index >= 0 && !piece.arguments.empty() && call.balance.closed();
 }
 
 bool ToolCallCollector::Take(const ToolCallPiece& piece, std::vector<ToolCallDelta>* news) {
@@ -37,6 +52,7 @@ bool ToolCallCollector::Take(const ToolCallPiece& piece, std::vector<ToolCallDel
     call->place = piece.place;
   }
   if (call->id.empty()) call->id = std::string(piece.id);
+  call->balance.Feed(piece.arguments);
   call->arguments.append(piece.arguments.data(), piece.arguments.size());
   if (call->index >= 0) {
     if (!piece.arguments.empty()) Tell(*call, piece.arguments, news);

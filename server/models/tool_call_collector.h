@@ -41,11 +41,25 @@ class ToolCallCollector {
   int EstimateTokens() const;  // of the arguments
 
  private:
+  // Whether arguments that come in pieces are one whole object by now, by their brackets alone.
+  class Balance {
+   public:
+    void Feed(absl::string_view piece);
+    bool closed() const { return opened_ && depth_ == 0; }
+
+   private:
+    bool opened_ = false;
+    bool in_string_ = false;
+    bool escaped_ = false;
+    int64_t depth_ = 0;
+  };
+
   struct Call {
     absl::optional<int64_t> place;
     std::string id;  // the upstream's
     int index = -1;  // -1: no name yet
     std::string arguments;
+    Balance balance;  // of the arguments
   };
 
   Call* Find(const ToolCallPiece& piece);

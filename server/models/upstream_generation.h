@@ -41,7 +41,6 @@ struct UpstreamTurn {
 //
 // The sink gets one delta for what came in one piece of the network: more only where it changes
 // between text, reasoning and tool calls, and one for all of a whole answer.
-//
 class UpstreamGeneration final : public UpstreamCall {
  public:
   UpstreamGeneration(UpstreamTurn turn, std::unique_ptr<AnswerReader> reader,

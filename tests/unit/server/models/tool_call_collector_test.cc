@@ -79,6 +79,12 @@ TEST(ToolCallCollector, WholeCallsAtOnePlaceAreSeveral) {
   }
 }
 
+TEST(ToolCallCollector, BracketsWithinStringsDoNotCompleteArguments) {
+  EXPECT_EQ(DeltasOf({Piece(0, "", "f", R"({"x":"}\"}\\)"), Piece(0, "", "f", R"(","y":[{}]})"),
+                      Piece(0, "", "f", "{}")}),
+            R"(0:call_r_0:f:{"x":"}\"}\\ 0:::","y":[{}]} 1:call_r_1:f:{})");
+}
+
 TEST(ToolCallCollector, WhatComesBeforeTheNameWaitsForIt) {
   EXPECT_EQ(DeltasOf({Piece(0, "a", "", ""), Piece(0, "", "", "{"), Piece(1, "b", "g", ""),
                       Piece(0, "", "f", "}")}),
