@@ -13,9 +13,10 @@
 namespace aibackend::models {
 
 // Blocks of text, thinking and tool_use are read; what the upstream's own tools did is passed over.
-// An input that comes as JSON keeps its text. Prompt tokens include those of the cache. The stop
-// reasons that have an equal become finish reasons: end_turn and stop_sequence "stop", max_tokens
-// "length", tool_use "tool_calls", refusal "content_filter".
+// An input that comes as JSON keeps its text (one with a number beyond a double's range makes the
+// whole answer no JSON; as the text that streams have, it may hold any). Prompt tokens include
+// those of the cache. The stop reasons that have an equal become finish reasons: end_turn and
+// stop_sequence "stop", max_tokens "length", tool_use "tool_calls", refusal "content_filter".
 class AnthropicReader final : public AnswerReader {
  public:
   absl::StatusOr<AnswerPiece> ReadEvent(absl::string_view type, absl::string_view data) override;
