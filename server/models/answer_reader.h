@@ -2,11 +2,14 @@
 // life is UpstreamGeneration's.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
+#include "server/models/language_model.h"
 
 namespace aibackend::models {
 
@@ -17,15 +20,34 @@ struct UpstreamError {
   int http_status = 0;  // the status it stands for, if it says so
 };
 
-// What an event of a stream, or a whole answer, holds.
-struct AnswerPiece {
-  bool has_answer = false;  // false: nothing in it is of the model's answer
-  std::string text;
-  std::string finish_reason;  // empty: none yet
-  bool has_tool_call = false;
-  bool ends_stream = false;  // nothing comes after it
+// A piece of a tool call, or all of it: any of these may be missing.
+struct ToolCallPiece {
+  absl::optional<int64_t> place;  // the upstream's number of the call: any number
+  absl::string_view id;
+  absl::string_view name;
+  absl::string_view arguments;
+};
+
+// As an upstream reported it.
+struct ReportedUsage {
   absl::optional<int> prompt_tokens;
   absl::optional<int> completion_tokens;  // all so far
+  absl::optional<int> cached_tokens;
+  absl::optional<int> reasoning_tokens;
+};
+
+// What an event of a stream, or a whole answer, holds. Its views end with the reader's next call,
+// and with the text that was read.
+struct AnswerPiece {
+  bool has_answer = false;  // false: nothing in it is of the model's answer
+  absl::string_view reasoning;
+  absl::string_view text;
+  std::vector<TokenLogprob> logprobs;
+  std::vector<ToolCallPiece> tool_calls;
+  absl::string_view finish_reason;  // empty: none yet
+  absl::string_view stop_sequence;
+  bool ends_stream = false;  // nothing comes after it
+  ReportedUsage usage;
   absl::optional<UpstreamError> error;
 };
 

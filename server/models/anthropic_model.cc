@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "server/models/anthropic_request.h"
 #include "server/models/anthropic_wire.h"
 #include "server/models/grounding_prompt.h"
 #include "server/net/url.h"
@@ -11,7 +12,7 @@
 namespace aibackend::models {
 namespace {
 
-// The version of the API whose requests and events anthropic_wire knows.
+// The version of the API whose requests and events anthropic_* know.
 constexpr char kApiVersion[] = "2023-06-01";
 
 AnthropicModel::Options Normalised(AnthropicModel::Options options) {
@@ -34,6 +35,7 @@ ModelInfo AnthropicModel::info() const {
   info.provider = "anthropic";
   info.description = absl::StrCat(options_.upstream_model, " at ", upstream_->origin);
   info.temperature_max = 1;
+  info.ignored_parameters = {"seed", "top_logprobs"};
   return info;
 }
 
@@ -44,7 +46,7 @@ std::shared_ptr<Generation> AnthropicModel::Generate(const GenerateRequest& requ
   if (request.grounding) {
     messages.push_back({Role::kSystem, GroundingPrompt(turn.passages, turn.strict)});
   }
-  turn.prompt_tokens = PromptTokens(messages);
+  turn.prompt_tokens = PromptTokens(request, messages);
   return StartGeneration(http_, HttpRequestFor(request, messages), std::move(turn),
                          std::make_unique<AnthropicReader>(), std::move(sink));
 }
@@ -54,8 +56,8 @@ net::HttpRequest AnthropicModel::HttpRequestFor(const GenerateRequest& request,
   const int max_tokens = request.max_tokens.value_or(options_.max_tokens_default);
   net::HttpRequest http =
       JsonRequest(absl::StrCat(absl::StripSuffix(options_.base_url, "/v1"), "/v1/messages"),
-                  MessagesBody(request, options_.upstream_model, messages, max_tokens),
-                  request.stream, options_.limits);
+                  MessagesBody(request, options_.upstream_model, messages, max_tokens), request,
+                  options_.limits);
   http.headers.emplace_back("anthropic-version", kApiVersion);
   if (!options_.api_key.empty()) http.headers.emplace_back("x-api-key", options_.api_key);
   http.timeouts = options_.timeouts;

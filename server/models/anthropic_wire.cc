@@ -1,30 +1,25 @@
 #include "server/models/anthropic_wire.h"
 
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <utility>
+#include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/types/optional.h"
 #include "server/base/status.h"
 #include "server/models/json_fields.h"
+#include "server/models/json_text.h"
 
 namespace aibackend::models {
 namespace {
 
 using Object = simdjson::dom::object;
 
-constexpr char kBlankLine[] = "\n\n";
-
-void AppendParagraph(std::string* text, const std::string& paragraph) {
-  absl::StrAppend(text, text->empty() ? "" : kBlankLine, paragraph);
-}
-
-std::string FinishReasonOf(const std::string& stop_reason) {
+absl::string_view FinishReasonOf(absl::string_view stop_reason) {
   if (stop_reason == "end_turn" || stop_reason == "stop_sequence") return "stop";
   if (stop_reason == "max_tokens") return "length";
   if (stop_reason == "refusal") return "content_filter";
+  if (stop_reason == "tool_use") return "tool_calls";
   return stop_reason;
 }
 
@@ -64,81 +59,131 @@ absl::optional<int> PromptTokensAt(const Object& usage) {
   return static_cast<int>(sum);
 }
 
-void ReadBlock(const Object& block, AnswerPiece* piece) {
-  const std::string type = StringAt(block, "type");
-  if (type == "text") piece->text += StringAt(block, "text");
-  if (type == "tool_use") piece->has_tool_call = true;
+void ReadUsage(const Object& usage, ReportedUsage* out) {
+  out->prompt_tokens = PromptTokensAt(usage);
+  out->cached_tokens = TokensAt(usage, "cache_read_input_tokens");
+  out->completion_tokens = TokensAt(usage, "output_tokens");
+}
+
+// What a whole answer has beside its content, and the last events of a stream have of it.
+void ReadEnd(const Object& object, AnswerPiece* piece) {
+  piece->finish_reason = FinishReasonOf(TextAt(object, "stop_reason"));
+  piece->stop_sequence = TextAt(object, "stop_sequence");
 }
 
 void ReadMessageStart(const Object& root, AnswerPiece* piece) {
   const auto message = ObjectAt(root, "message");
   const auto usage = message ? ObjectAt(*message, "usage") : absl::nullopt;
+  if (!usage) return;
+  ReadUsage(*usage, &piece->usage);
   // Its output_tokens are of the first moment, and no count of the answer.
-  if (usage) piece->prompt_tokens = PromptTokensAt(*usage);
+  piece->usage.completion_tokens = absl::nullopt;
 }
 
-void ReadMessageDelta(const Object& root, AnswerPiece* piece) {
-  if (const auto delta = ObjectAt(root, "delta")) {
-    piece->finish_reason = FinishReasonOf(StringAt(*delta, "stop_reason"));
+// Its place in the answer; calls without one are the last call's.
+absl::optional<int64_t> PlaceAt(const Object& root) {
+  int64_t place = 0;
+  if (root["index"].get(place) != simdjson::SUCCESS) return absl::nullopt;
+  return place;
+}
+
+void ReadBlockDelta(const Object& root, AnswerPiece* piece) {
+  const auto delta = ObjectAt(root, "delta");
+  if (!delta) return;
+  const absl::string_view type = TextAt(*delta, "type");
+  if (type == "text_delta") {
+    piece->text = TextAt(*delta, "text");
+  } else if (type == "thinking_delta") {
+    piece->reasoning = TextAt(*delta, "thinking");
+  } else if (type == "input_json_delta") {
+    ToolCallPiece& call = piece->tool_calls.emplace_back();
+    call.place = PlaceAt(root);
+    call.arguments = TextAt(*delta, "partial_json");
   }
-  if (const auto usage = ObjectAt(root, "usage")) {  // cumulative
-    piece->prompt_tokens = PromptTokensAt(*usage);
-    piece->completion_tokens = TokensAt(*usage, "output_tokens");
+}
+
+// The member of that name, as the text of `json` has it.
+absl::string_view RawMember(absl::string_view json, absl::string_view name) {
+  const auto members = JsonMembers(json);
+  if (!members) return {};
+  for (const JsonMember& member : *members) {
+    if (member.name == name) return member.value;
   }
+  return {};
+}
+
+// The input of a block that is `json`; empty where it holds nothing: in a stream it follows.
+absl::string_view InputOf(absl::string_view json) {
+  const absl::string_view input = RawMember(json, "input");
+  const auto members = JsonMembers(input);
+  return members && !members->empty() ? input : absl::string_view();
+}
+
+ToolCallPiece CallOf(const Object& block, absl::string_view json) {
+  ToolCallPiece call;
+  call.id = TextAt(block, "id");
+  call.name = TextAt(block, "name");
+  call.arguments = InputOf(json);
+  return call;
 }
 
 }  // namespace
-
-std::string MessagesBody(const GenerateRequest& request, const std::string& model,
-                         const std::vector<ChatMessage>& messages, int max_tokens) {
-  std::string system;
-  std::vector<ChatMessage> turns;
-  for (const ChatMessage& message : messages) {
-    if (absl::StripAsciiWhitespace(message.content).empty()) continue;
-    if (message.role == Role::kSystem) {
-      AppendParagraph(&system, message.content);
-    } else if (!turns.empty() && turns.back().role == message.role) {
-      AppendParagraph(&turns.back().content, message.content);
-    } else {
-      turns.push_back(message);
-    }
-  }
-  nlohmann::ordered_json body;
-  body["model"] = model;
-  body["max_tokens"] = max_tokens;
-  if (!system.empty()) body["system"] = std::move(system);
-  auto& list = body["messages"] = nlohmann::ordered_json::array();
-  for (ChatMessage& turn : turns) {
-    list.push_back({{"role", turn.role == Role::kUser ? "user" : "assistant"},
-                    {"content", std::move(turn.content)}});
-  }
-  if (request.temperature) body["temperature"] = *request.temperature;
-  if (!request.user.empty()) body["metadata"] = {{"user_id", request.user}};
-  body["stream"] = request.stream;
-  return body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-}
 
 absl::StatusOr<AnswerPiece> AnthropicReader::ReadEvent(absl::string_view type,
                                                        absl::string_view data) {
   AIB_ASSIGN_OR_RETURN(const Object root, ParseObject(parser_, data));
   AnswerPiece piece;
-  const std::string event = StringAt(root, "type");  // as the event's name, which proxies may drop
+  const absl::string_view event =
+      TextAt(root, "type");  // as the event's name, which proxies may drop
   if (event == "error" || type == "error") {
     piece.error = ErrorAt(root).value_or(UpstreamError());
   } else if (event == "message_start") {
     ReadMessageStart(root, &piece);
-  } else if (event == "content_block_start") {
-    if (const auto block = ObjectAt(root, "content_block")) ReadBlock(*block, &piece);
   } else if (event == "content_block_delta") {
-    const auto delta = ObjectAt(root, "delta");
-    if (delta && StringAt(*delta, "type") == "text_delta") piece.text = StringAt(*delta, "text");
+    ReadBlockDelta(root, &piece);
+  } else if (event == "content_block_start") {
+    ReadBlockStart(root, data, &piece);
   } else if (event == "message_delta") {
-    ReadMessageDelta(root, &piece);
+    if (const auto delta = ObjectAt(root, "delta")) ReadEnd(*delta, &piece);
+    if (const auto usage = ObjectAt(root, "usage")) ReadUsage(*usage, &piece.usage);  // cumulative
   } else if (event == "message_stop") {
     piece.ends_stream = true;
   }
-  piece.has_answer = !piece.text.empty();
+  piece.has_answer = !piece.text.empty() || !piece.reasoning.empty() || !piece.tool_calls.empty();
   return piece;
+}
+
+void AnthropicReader::ReadBlockStart(const Object& root, absl::string_view json,
+                                     AnswerPiece* piece) {
+  const auto block = ObjectAt(root, "content_block");
+  if (!block) return;
+  const absl::string_view type = TextAt(*block, "type");
+  if (type == "text") piece->text = TextAt(*block, "text");
+  if (type == "thinking") piece->reasoning = TextAt(*block, "thinking");
+  if (type != "tool_use") return;
+  piece->tool_calls.push_back(CallOf(*block, RawMember(json, "content_block")));
+  piece->tool_calls.back().place = PlaceAt(root);
+}
+
+void AnthropicReader::ReadContent(const simdjson::dom::array& content, absl::string_view json,
+                                  AnswerPiece* piece) {
+  absl::optional<std::vector<absl::string_view>> raw;  // the blocks as text, once they are needed
+  size_t place = 0;
+  for (const simdjson::dom::element& element : content) {
+    const size_t at = place++;
+    Object block;
+    if (element.get(block) != simdjson::SUCCESS) continue;
+    const absl::string_view type = TextAt(block, "type");
+    if (type == "text") absl::StrAppend(&text_, TextAt(block, "text"));
+    if (type == "thinking") absl::StrAppend(&reasoning_, TextAt(block, "thinking"));
+    if (type != "tool_use") continue;
+    if (!raw)
+      raw = JsonElements(RawMember(json, "content")).value_or(std::vector<absl::string_view>());
+    piece->tool_calls.push_back(CallOf(block, at < raw->size() ? (*raw)[at] : absl::string_view()));
+    piece->tool_calls.back().place = static_cast<int64_t>(at);
+  }
+  piece->text = text_;
+  piece->reasoning = reasoning_;
 }
 
 absl::StatusOr<AnswerPiece> AnthropicReader::ReadWhole(absl::string_view body) {
@@ -149,15 +194,11 @@ absl::StatusOr<AnswerPiece> AnthropicReader::ReadWhole(absl::string_view body) {
   simdjson::dom::array content;
   piece.has_answer = root["content"].get(content) == simdjson::SUCCESS;
   if (!piece.has_answer) return piece;
-  for (const simdjson::dom::element& element : content) {
-    Object block;
-    if (element.get(block) == simdjson::SUCCESS) ReadBlock(block, &piece);
-  }
-  piece.finish_reason = FinishReasonOf(StringAt(root, "stop_reason"));
-  if (const auto usage = ObjectAt(root, "usage")) {
-    piece.prompt_tokens = PromptTokensAt(*usage);
-    piece.completion_tokens = TokensAt(*usage, "output_tokens");
-  }
+  text_.clear();
+  reasoning_.clear();
+  ReadContent(content, body, &piece);
+  ReadEnd(root, &piece);
+  if (const auto usage = ObjectAt(root, "usage")) ReadUsage(*usage, &piece.usage);
   return piece;
 }
 

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "server/base/status.h"
+#include "server/base/text.h"
 
 namespace aibackend::models {
 
@@ -20,8 +21,12 @@ absl::StatusOr<Object> ParseObject(simdjson::dom::parser& parser, absl::string_v
 }
 
 std::string StringAt(const Object& object, const char* key) {
+  return std::string(TextAt(object, key));
+}
+
+absl::string_view TextAt(const Object& object, const char* key) {
   std::string_view value;
-  return object[key].get(value) == simdjson::SUCCESS ? std::string(value) : std::string();
+  return object[key].get(value) == simdjson::SUCCESS ? ToAbsl(value) : absl::string_view();
 }
 
 absl::optional<Object> ObjectAt(const Object& object, const char* key) {

@@ -17,6 +17,8 @@ absl::StatusOr<simdjson::dom::object> ParseObject(simdjson::dom::parser& parser,
                                                   absl::string_view json);
 
 std::string StringAt(const simdjson::dom::object& object, const char* key);
+// The same, living in the parser.
+absl::string_view TextAt(const simdjson::dom::object& object, const char* key);
 absl::optional<simdjson::dom::object> ObjectAt(const simdjson::dom::object& object,
                                                const char* key);
 // True for anything but null.

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/models/grounding_prompt.h"
+#include "server/models/openai_request.h"
 #include "server/models/openai_wire.h"
 #include "server/net/url.h"
 
@@ -39,7 +40,7 @@ std::shared_ptr<Generation> OpenAiModel::Generate(const GenerateRequest& request
   if (request.grounding) {
     messages = WithSystemPrompt(std::move(messages), GroundingPrompt(turn.passages, turn.strict));
   }
-  turn.prompt_tokens = PromptTokens(messages);
+  turn.prompt_tokens = PromptTokens(request, messages);
   return StartGeneration(http_, HttpRequestFor(request, messages), std::move(turn),
                          std::make_unique<OpenAiReader>(), std::move(sink));
 }
@@ -48,7 +49,7 @@ net::HttpRequest OpenAiModel::HttpRequestFor(const GenerateRequest& request,
                                              const std::vector<ChatMessage>& messages) const {
   net::HttpRequest http = JsonRequest(absl::StrCat(options_.base_url, "/chat/completions"),
                                       RequestBody(request, options_.upstream_model, messages),
-                                      request.stream, options_.limits);
+                                      request, options_.limits);
   if (!options_.api_key.empty()) {
     http.headers.emplace_back("Authorization", absl::StrCat("Bearer ", options_.api_key));
   }

@@ -1,7 +1,6 @@
 #include "server/models/openai_wire.h"
 
-#include <algorithm>
-#include <nlohmann/json.hpp>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "server/base/status.h"
@@ -13,29 +12,18 @@ namespace {
 using Element = simdjson::dom::element;
 using Object = simdjson::dom::object;
 
-const char* RoleName(Role role) {
-  switch (role) {
-    case Role::kSystem:
-      return "system";
-    case Role::kAssistant:
-      return "assistant";
-    case Role::kTool:
-      return "tool";
-    case Role::kUser:
-      break;
-  }
-  return "user";
+absl::optional<int> DetailAt(const Object& usage, const char* details, const char* key) {
+  const auto object = ObjectAt(usage, details);
+  return object ? TokensAt(*object, key) : absl::nullopt;
 }
 
-// Both numbers or none.
-void ReadUsage(const Object& root, AnswerPiece* piece) {
+void ReadUsage(const Object& root, ReportedUsage* out) {
   const auto usage = ObjectAt(root, "usage");
   if (!usage) return;
-  const auto prompt = TokensAt(*usage, "prompt_tokens");
-  const auto completion = TokensAt(*usage, "completion_tokens");
-  if (!prompt || !completion) return;
-  piece->prompt_tokens = prompt;
-  piece->completion_tokens = completion;
+  out->prompt_tokens = TokensAt(*usage, "prompt_tokens");
+  out->completion_tokens = TokensAt(*usage, "completion_tokens");
+  out->cached_tokens = DetailAt(*usage, "prompt_tokens_details", "cached_tokens");
+  out->reasoning_tokens = DetailAt(*usage, "completion_tokens_details", "reasoning_tokens");
 }
 
 UpstreamError ErrorOf(const Object& object) {
@@ -72,54 +60,102 @@ bool FirstChoice(const Object& root, Object* first) {
   return false;
 }
 
-// `message` is where the text stands: "delta" in a stream, else "message".
-AnswerPiece PieceOf(const Object& root, const char* message_key) {
-  AnswerPiece piece;
-  piece.error = ErrorAt(root);
-  if (piece.error) return piece;
-  ReadUsage(root, &piece);
-  Object choice;
-  if (!FirstChoice(root, &choice)) return piece;
-  piece.has_answer = true;
-  piece.finish_reason = StringAt(choice, "finish_reason");
-  const auto message = ObjectAt(choice, message_key);
-  if (!message) return piece;
-  piece.text = StringAt(*message, "content");
-  if (piece.text.empty()) piece.text = StringAt(*message, "refusal");  // it is the model's answer
-  piece.has_tool_call = HasValue(*message, "tool_calls") || HasValue(*message, "function_call");
-  return piece;
+// False: not a token with its probability.
+bool ReadLogprob(const Element& element, TokenLogprob* out) {
+  Object object;
+  if (element.get(object) != simdjson::SUCCESS) return false;
+  if (object["logprob"].get(out->logprob) != simdjson::SUCCESS) return false;
+  out->token = StringAt(object, "token");
+  simdjson::dom::array bytes;
+  if (object["bytes"].get(bytes) != simdjson::SUCCESS) return true;
+  for (const Element& byte : bytes) {
+    int64_t value = -1;
+    if (byte.get(value) != simdjson::SUCCESS || value < 0 || value > 255) {
+      out->bytes.clear();
+      break;
+    }
+    out->bytes.push_back(static_cast<int>(value));
+  }
+  return true;
 }
 
-// Of a body that may also be the error itself.
-UpstreamError ErrorIn(const Object& root) {
-  const auto error = ErrorAt(root);
-  return error ? *error : ErrorOf(root);
+void ReadLogprobs(const Object& choice, std::vector<TokenLogprob>* out) {
+  const auto logprobs = ObjectAt(choice, "logprobs");
+  simdjson::dom::array tokens;
+  if (!logprobs || (*logprobs)["content"].get(tokens) != simdjson::SUCCESS) return;
+  for (const Element& element : tokens) {
+    TokenLogprob token;
+    if (!ReadLogprob(element, &token)) continue;
+    simdjson::dom::array others;
+    if (element["top_logprobs"].get(others) == simdjson::SUCCESS) {
+      for (const Element& other : others) {
+        TokenLogprob alternative;
+        if (ReadLogprob(other, &alternative)) token.top_logprobs.push_back(std::move(alternative));
+      }
+    }
+    out->push_back(std::move(token));
+  }
 }
 
 }  // namespace
 
-std::vector<ChatMessage> WithSystemPrompt(std::vector<ChatMessage> messages, std::string prompt) {
-  const auto place = std::find_if(messages.begin(), messages.end(), [](const ChatMessage& message) {
-    return message.role != Role::kSystem;
-  });
-  messages.insert(place, {Role::kSystem, std::move(prompt)});
-  return messages;
+UpstreamError OpenAiErrorIn(const Object& root) {
+  const auto error = ErrorAt(root);
+  return error ? *error : ErrorOf(root);
 }
 
-std::string RequestBody(const GenerateRequest& request, const std::string& model,
-                        const std::vector<ChatMessage>& messages) {
-  nlohmann::ordered_json body;
-  body["model"] = model;
-  auto& list = body["messages"] = nlohmann::ordered_json::array();
-  for (const ChatMessage& message : messages) {
-    list.push_back({{"role", RoleName(message.role)}, {"content", message.content}});
+void OpenAiReader::ReadFunction(const Object& function, ToolCallPiece* piece) {
+  piece->name = TextAt(function, "name");
+  piece->arguments = TextAt(function, "arguments");
+  if (const auto arguments = ObjectAt(function, "arguments")) {
+    piece->arguments = arguments_.emplace_back(simdjson::minify(*arguments));
   }
-  if (request.temperature) body["temperature"] = *request.temperature;
-  if (request.max_tokens) body["max_tokens"] = *request.max_tokens;
-  if (!request.user.empty()) body["user"] = request.user;
-  body["stream"] = request.stream;
-  if (request.stream) body["stream_options"] = {{"include_usage", true}};
-  return body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+void OpenAiReader::ReadToolCalls(const Object& message, bool whole, AnswerPiece* piece) {
+  simdjson::dom::array calls;
+  if (message["tool_calls"].get(calls) == simdjson::SUCCESS) {
+    for (const Element& element : calls) {
+      Object call;
+      if (element.get(call) != simdjson::SUCCESS) continue;
+      ToolCallPiece& out = piece->tool_calls.emplace_back();
+      int64_t place = 0;
+      if (whole) {
+        out.place = static_cast<int64_t>(piece->tool_calls.size());
+      } else if (call["index"].get(place) == simdjson::SUCCESS) {
+        out.place = place;
+      }
+      out.id = TextAt(call, "id");
+      if (const auto function = ObjectAt(call, "function")) ReadFunction(*function, &out);
+    }
+  }
+  const auto function = ObjectAt(message, "function_call");
+  if (function && piece->tool_calls.empty()) {
+    ReadFunction(*function, &piece->tool_calls.emplace_back());
+  }
+}
+
+AnswerPiece OpenAiReader::PieceOf(const Object& root, bool whole) {
+  AnswerPiece piece;
+  piece.error = ErrorAt(root);
+  if (piece.error) return piece;
+  ReadUsage(root, &piece.usage);
+  Object choice;
+  if (!FirstChoice(root, &choice)) return piece;
+  piece.has_answer = true;
+  piece.finish_reason = TextAt(choice, "finish_reason");
+  if (piece.finish_reason == "function_call") piece.finish_reason = "tool_calls";
+  piece.stop_sequence = TextAt(choice, "stop_reason");
+  ReadLogprobs(choice, &piece.logprobs);
+  const auto message = ObjectAt(choice, whole ? "message" : "delta");
+  if (!message) return piece;
+  piece.reasoning = TextAt(*message, "reasoning_content");
+  if (piece.reasoning.empty()) piece.reasoning = TextAt(*message, "reasoning");
+  piece.text = TextAt(*message, "content");
+  if (piece.text.empty()) piece.text = TextAt(*message, "refusal");  // it is the model's answer
+  arguments_.clear();
+  ReadToolCalls(*message, whole, &piece);
+  return piece;
 }
 
 absl::StatusOr<AnswerPiece> OpenAiReader::ReadEvent(absl::string_view type,
@@ -130,19 +166,19 @@ absl::StatusOr<AnswerPiece> OpenAiReader::ReadEvent(absl::string_view type,
     return piece;
   }
   AIB_ASSIGN_OR_RETURN(const Object root, ParseObject(parser_, data));
-  if (type != "error") return PieceOf(root, "delta");
-  piece.error = ErrorIn(root);
+  if (type != "error") return PieceOf(root, false);
+  piece.error = OpenAiErrorIn(root);
   return piece;
 }
 
 absl::StatusOr<AnswerPiece> OpenAiReader::ReadWhole(absl::string_view body) {
   AIB_ASSIGN_OR_RETURN(const Object root, ParseObject(parser_, body));
-  return PieceOf(root, "message");
+  return PieceOf(root, true);
 }
 
 UpstreamError OpenAiReader::ReadError(absl::string_view body) {
   const auto root = ParseObject(parser_, body);
-  return root.ok() ? ErrorIn(*root) : UpstreamError();
+  return root.ok() ? OpenAiErrorIn(*root) : UpstreamError();
 }
 
 }  // namespace aibackend::models

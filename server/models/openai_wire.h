@@ -1,28 +1,24 @@
-// OpenAI's chat completion JSON, both ways (platform.openai.com/docs/api-reference/chat).
+// How OpenAI's chat completions read (platform.openai.com/docs/api-reference/chat).
 #pragma once
 
 #include <simdjson.h>
 
+#include <deque>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "server/models/answer_reader.h"
-#include "server/models/language_model.h"
 
 namespace aibackend::models {
 
-// `messages` with `prompt` as one more system message, after those the conversation begins with.
-std::vector<ChatMessage> WithSystemPrompt(std::vector<ChatMessage> messages, std::string prompt);
+// The error of an answer: in its "error", or the answer itself.
+UpstreamError OpenAiErrorIn(const simdjson::dom::object& root);
 
-// The body of a request for `model`, with `messages` in place of the request's own. Text that isn't
-// UTF-8 gets U+FFFD.
-std::string RequestBody(const GenerateRequest& request, const std::string& model,
-                        const std::vector<ChatMessage>& messages);
-
-// Of several choices only the first is read; an error's kind is its "code", else its "type". Keeps
-// its memory from one piece to the next.
+// Of several choices only the first is read; an error's kind is its "code", else its "type". Knows
+// also what compatible servers add: reasoning ("reasoning_content", "reasoning"), a string that
+// ended the answer ("stop_reason"), the function_call of former days, and arguments that are an
+// object in place of its text. Keeps its memory from one piece to the next.
 class OpenAiReader final : public AnswerReader {
  public:
   absl::StatusOr<AnswerPiece> ReadEvent(absl::string_view type, absl::string_view data) override;
@@ -30,7 +26,12 @@ class OpenAiReader final : public AnswerReader {
   UpstreamError ReadError(absl::string_view body) override;
 
  private:
+  AnswerPiece PieceOf(const simdjson::dom::object& root, bool whole);
+  void ReadToolCalls(const simdjson::dom::object& message, bool whole, AnswerPiece* piece);
+  void ReadFunction(const simdjson::dom::object& function, ToolCallPiece* piece);
+
   simdjson::dom::parser parser_;
+  std::deque<std::string> arguments_;  // of the last piece, those that came as objects
 };
 
 }  // namespace aibackend::models

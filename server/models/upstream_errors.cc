@@ -124,6 +124,11 @@ absl::Status StatusOfErrorObject(const Upstream& upstream, const UpstreamError& 
   return Describe(upstream, reason, what, error);
 }
 
+absl::Status BadResponse(const Upstream& upstream, absl::string_view what) {
+  return MakeError(Reason::UPSTREAM_BAD_RESPONSE,
+                   absl::StrCat(upstream.origin, " gave an answer of no use: ", what));
+}
+
 std::string Sanitised(const Upstream& upstream, absl::string_view text, size_t bytes_max) {
   std::string line(text);
   if (!upstream.api_key.empty()) line = absl::StrReplaceAll(line, {{upstream.api_key, "***"}});

@@ -28,6 +28,12 @@ absl::Status StatusOfHttpError(const Upstream& upstream, int http_status,
 // How an error object inside an answer that had begun as a 200 reads.
 absl::Status StatusOfErrorObject(const Upstream& upstream, const UpstreamError& error);
 
+// An answer that is of no use, and why.
+absl::Status BadResponse(const Upstream& upstream, absl::string_view what);
+
+// Of an error's body only the message is of use; more isn't kept.
+inline constexpr size_t kErrorBodyBytesMax = size_t{16} * 1024;
+
 // Text from outside on one line: control characters and malformed UTF-8 go, the API key is
 // starred out, and it ends after `bytes_max` bytes.
 std::string Sanitised(const Upstream& upstream, absl::string_view text, size_t bytes_max);

@@ -11,9 +11,8 @@
 namespace aibackend::models {
 namespace {
 
-// Of an error's body only the message is of use.
-constexpr size_t kErrorBodyBytesMax = size_t{16} * 1024;
 constexpr size_t kFinishReasonBytesMax = 64;
+constexpr char kToolCalls[] = "tool_calls";
 
 std::string ContentType(const HttpHeaders& headers) {
   for (const auto& [name, value] : headers) {
@@ -31,19 +30,8 @@ UpstreamGeneration::UpstreamGeneration(UpstreamTurn turn, std::unique_ptr<Answer
     : turn_(std::move(turn)),
       sink_(std::move(sink)),
       mode_(turn_.stream ? Mode::kStream : Mode::kWhole),
-      reader_(std::move(reader)) {}
-
-void UpstreamGeneration::Attach(std::shared_ptr<net::HttpCall> call) {
-  absl::MutexLock lock(&mutex_);
-  call_ = std::move(call);
-  if (cancelled_) call_->Cancel();
-}
-
-void UpstreamGeneration::Cancel() {
-  absl::MutexLock lock(&mutex_);
-  cancelled_ = true;
-  if (call_ != nullptr) call_->Cancel();
-}
+      reader_(std::move(reader)),
+      answer_(turn_.answer) {}
 
 void UpstreamGeneration::OnHeaders(int status, const HttpHeaders& headers) {
   http_status_ = status;
@@ -58,7 +46,7 @@ void UpstreamGeneration::OnHeaders(int status, const HttpHeaders& headers) {
   } else if (type == "application/json") {
     mode_ = Mode::kWhole;
   } else if (type == "text/html") {
-    Fail(BadResponse("it is a web page"));
+    FailBad("it is a web page");
   }
 }
 
@@ -75,8 +63,8 @@ void UpstreamGeneration::OnBody(absl::string_view data) {
     case Mode::kStream:
       absl::Status status =
           events_.Feed(data, [this](const net::SseEvent& event) { return TakeEvent(event); });
-      if (!status.ok()) return Fail(BadResponse(status.message()));
-      FlushText();
+      if (!status.ok()) return FailBad(status.message());
+      Flush();
   }
 }
 
@@ -86,7 +74,7 @@ bool UpstreamGeneration::TakeEvent(const net::SseEvent& event) {
   if (data.empty()) return true;
   auto piece = reader_->ReadEvent(event.type, data);
   if (!piece.ok()) {
-    Fail(BadResponse("an event is no JSON object"));
+    FailBad("an event is no JSON object");
     return false;
   }
   const bool ends_stream = piece->ends_stream;
@@ -100,18 +88,22 @@ bool UpstreamGeneration::TakePiece(AnswerPiece piece) {
     Fail(StatusOfErrorObject(*turn_.upstream, *piece.error));
     return false;
   }
-  if (answer_.size() + piece.text.size() > turn_.answer_bytes_max) {
-    Fail(BadResponse(absl::StrCat("it is longer than ", turn_.answer_bytes_max, " bytes")));
-    return false;
-  }
-  answer_ += piece.text;
-  tool_call_ = tool_call_ || piece.has_tool_call;
-  if (piece.prompt_tokens) prompt_tokens_ = piece.prompt_tokens;
-  if (piece.completion_tokens) completion_tokens_ = piece.completion_tokens;
+  TakeUsage(piece.usage);
   if (!piece.finish_reason.empty()) {
     finish_reason_ = Sanitised(*turn_.upstream, piece.finish_reason, kFinishReasonBytesMax);
   }
-  return true;
+  const auto stop = std::find(turn_.stop.begin(), turn_.stop.end(), piece.stop_sequence);
+  if (stop != turn_.stop.end()) stop_sequence_ = *stop;
+  const absl::Status taken = answer_.Take(std::move(piece), mode_ == Mode::kStream, *sink_);
+  if (!taken.ok()) FailBad(absl::StrCat("it ", taken.message()));
+  return taken.ok();
+}
+
+void UpstreamGeneration::TakeUsage(const ReportedUsage& usage) {
+  if (usage.prompt_tokens) reported_.prompt_tokens = usage.prompt_tokens;
+  if (usage.completion_tokens) reported_.completion_tokens = usage.completion_tokens;
+  if (usage.cached_tokens) reported_.cached_tokens = usage.cached_tokens;
+  if (usage.reasoning_tokens) reported_.reasoning_tokens = usage.reasoning_tokens;
 }
 
 void UpstreamGeneration::OnDone(absl::Status status) {
@@ -131,46 +123,61 @@ void UpstreamGeneration::EndStream(bool said_done) {
   if (!finish_reason_.empty()) return Complete();
   if (!said_done) {
     if (any_body_ && !any_event_ && !events_.InsideEvent()) {
-      return Fail(BadResponse("it is no event stream"));
+      return FailBad("it is no event stream");
     }
-    return Fail(MakeError(
-        Reason::UPSTREAM_TRUNCATED,
-        absl::StrCat(turn_.upstream->origin, " ended its stream in the middle of the answer")));
+    return Fail(Truncated());
   }
-  if (answer_.empty() && !tool_call_) return Fail(BadResponse("its stream held no answer"));
+  if (answer_.calls().IsCut()) return Fail(Truncated());
+  if (answer_.text().empty() && answer_.calls().empty() && !answer_.called_unoffered()) {
+    return FailBad("its stream held no answer");
+  }
   finish_reason_ = "stop";
   Complete();
 }
 
 void UpstreamGeneration::EndWhole() {
   auto piece = reader_->ReadWhole(body_);
-  if (!piece.ok()) return Fail(BadResponse(piece.status().message()));
+  if (!piece.ok()) return FailBad(piece.status().message());
   const bool has_answer = piece->has_answer || piece->error;
   if (!TakePiece(*std::move(piece))) return;
-  if (!has_answer) return Fail(BadResponse("it holds no answer"));
+  if (!has_answer) return FailBad("it holds no answer");
   if (finish_reason_.empty()) finish_reason_ = "stop";
   Complete();
 }
 
 void UpstreamGeneration::Complete() {
-  if (answer_.empty() && tool_call_) {
-    return Fail(BadResponse("it calls a tool, and none was offered"));
+  const bool is_empty = answer_.text().empty() && answer_.calls().empty();
+  if (is_empty && answer_.called_unoffered()) {
+    return FailBad("it calls a tool, and none was offered");
+  }
+  if (is_empty && finish_reason_ == kToolCalls) {
+    return FailBad("it ends with a tool call that never came");
+  }
+  if (answer_.calls().HasNameless()) {
+    return FailBad("it calls a tool without its name");
   }
   GenerateResult result;
-  result.finish_reason = finish_reason_;
+  result.finish_reason = FinishReason();
+  result.stop_sequence = stop_sequence_;
+  if (result.finish_reason == kToolCalls) answer_.EndCalls();
   result.usage = Usage(false);
-  if (turn_.strict && IsNoContextAnswer(answer_)) {
+  if (turn_.strict && IsNoContextAnswer(answer_.text())) {
     result.outcome = Outcome::kNoContext;
   } else {
-    result.citations = CitationsIn(answer_, turn_.passages);
+    result.citations = CitationsIn(answer_.text(), turn_.passages);
   }
   Finish(std::move(result));
 }
 
-void UpstreamGeneration::FlushText() {
-  if (sink_ == nullptr || flushed_ == answer_.size()) return;
-  const size_t from = std::exchange(flushed_, answer_.size());
-  sink_->OnDelta(Delta(absl::string_view(answer_).substr(from)));
+// Some upstreams say "stop" where tools are called, OpenAI's own where one was forced.
+std::string UpstreamGeneration::FinishReason() const {
+  if (!answer_.calls().empty() && finish_reason_ == "stop") return kToolCalls;
+  if (answer_.calls().empty() && finish_reason_ == kToolCalls) return "stop";
+  return finish_reason_;
+}
+
+void UpstreamGeneration::Flush() {
+  if (sink_ != nullptr) answer_.Flush(*sink_);
 }
 
 void UpstreamGeneration::Fail(absl::Status status) {
@@ -181,23 +188,37 @@ void UpstreamGeneration::Fail(absl::Status status) {
   Cancel();  // nothing that still comes is of use
 }
 
-absl::Status UpstreamGeneration::BadResponse(absl::string_view what) const {
-  return MakeError(Reason::UPSTREAM_BAD_RESPONSE,
-                   absl::StrCat(turn_.upstream->origin, " gave an answer of no use: ", what));
+absl::Status UpstreamGeneration::Truncated() const {
+  return MakeError(
+      Reason::UPSTREAM_TRUNCATED,
+      absl::StrCat(turn_.upstream->origin, " ended its stream in the middle of the answer"));
+}
+
+void UpstreamGeneration::FailBad(absl::string_view what) {
+  Fail(BadResponse(*turn_.upstream, what));
 }
 
 // What remains of the transfer goes on unheard, so that its connection can be used again.
 void UpstreamGeneration::Finish(GenerateResult result) {
-  FlushText();
+  Flush();
+  result.upstream_calls = 1;
   std::exchange(sink_, nullptr)->OnDone(std::move(result));
 }
 
 TokenUsage UpstreamGeneration::Usage(bool cancelled) const {
   const bool prompt_used = http_status_ == 200 || (cancelled && http_status_ == 0);
   TokenUsage usage;
-  usage.prompt_tokens = prompt_tokens_.value_or(prompt_used ? turn_.prompt_tokens : 0);
-  usage.completion_tokens = completion_tokens_ ? *completion_tokens_ : EstimateTokens(answer_);
-  usage.estimated = !prompt_tokens_ || !completion_tokens_;
+  usage.estimated = !reported_.prompt_tokens || !reported_.completion_tokens;
+  usage.prompt_tokens = reported_.prompt_tokens.value_or(prompt_used ? turn_.prompt_tokens : 0);
+  usage.cached_tokens = std::min(reported_.cached_tokens.value_or(0), usage.prompt_tokens);
+  if (reported_.completion_tokens) {
+    usage.completion_tokens = *reported_.completion_tokens;
+    usage.reasoning_tokens = reported_.reasoning_tokens.value_or(0);
+  } else {
+    usage.completion_tokens = answer_.EstimateTokens();
+    usage.reasoning_tokens = answer_.EstimateReasoningTokens();
+  }
+  usage.reasoning_tokens = std::min(usage.reasoning_tokens, usage.completion_tokens);
   return usage;
 }
 

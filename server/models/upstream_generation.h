@@ -6,12 +6,11 @@
 #include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
+#include "server/models/answer_buffer.h"
 #include "server/models/answer_reader.h"
 #include "server/models/language_model.h"
+#include "server/models/upstream_call.h"
 #include "server/models/upstream_errors.h"
-#include "server/net/http_client.h"
 #include "server/net/sse_reader.h"
 
 namespace aibackend::models {
@@ -23,28 +22,29 @@ struct UpstreamTurn {
   bool strict = false;
   std::vector<Passage> passages;  // as the prompt numbers them
   int prompt_tokens = 0;          // estimated
-  size_t answer_bytes_max = 0;
+  std::vector<std::string> stop;
+  AnswerBuffer::Options answer;
 };
 
 // How an answer ends:
 // - A stream has ended well once a finish_reason came, even if it breaks off after that: nothing of
 //   the answer can be missing. Its end mark without a finish_reason counts as "stop" if content
-//   came, and is UPSTREAM_BAD_RESPONSE if none did. Anything else is UPSTREAM_TRUNCATED.
+//   came whole, is UPSTREAM_TRUNCATED where a tool's arguments stop in the middle, and
+//   UPSTREAM_BAD_RESPONSE if no content came. Anything else is UPSTREAM_TRUNCATED.
 // - An upstream that answers whole although a stream was asked for, or the other way round, is
 //   understood by its content type.
-// - Usage is the upstream's where it reported one, else estimated. A call that the upstream didn't
-//   accept (nothing but an error status, or no answer at all) used nothing; a cancelled one has
-//   used its prompt.
+// - An answer that calls tools finishes with "tool_calls" where the upstream says "stop". If none
+//   was offered, its calls are passed over, and it is UPSTREAM_BAD_RESPONSE if it has no text.
+// - Usage is the upstream's where it reported one, each number by itself, else estimated from text,
+//   reasoning and arguments. A call that the upstream didn't accept (nothing but an error status,
+//   or no answer at all) used nothing; a cancelled one has used its prompt.
 //
-// The handler's methods run on the HTTP client's event thread, Attach() and Cancel() on any.
-class UpstreamGeneration final : public Generation, public net::HttpHandler {
+// The sink gets one delta for what came in one piece of the network: more only where it changes
+// between text, reasoning and tool calls, and one for all of a whole answer.
+class UpstreamGeneration final : public UpstreamCall {
  public:
   UpstreamGeneration(UpstreamTurn turn, std::unique_ptr<AnswerReader> reader,
                      std::shared_ptr<GenerateSink> sink);
-
-  // The call this answers. The answer may have begun, or ended, before this.
-  void Attach(std::shared_ptr<net::HttpCall> call);
-  void Cancel() override;
 
   void OnHeaders(int status, const HttpHeaders& headers) override;
   void OnBody(absl::string_view data) override;
@@ -55,20 +55,19 @@ class UpstreamGeneration final : public Generation, public net::HttpHandler {
 
   bool TakeEvent(const net::SseEvent& event);
   bool TakePiece(AnswerPiece piece);
+  void TakeUsage(const ReportedUsage& usage);
   void EndStream(bool said_done);
   void EndWhole();
   void Complete();
-  void FlushText();
+  void Flush();
+  std::string FinishReason() const;
   void Fail(absl::Status status);
-  absl::Status BadResponse(absl::string_view what) const;
+  absl::Status Truncated() const;
+  void FailBad(absl::string_view what);
   void Finish(GenerateResult result);
   TokenUsage Usage(bool cancelled) const;
 
   const UpstreamTurn turn_;
-
-  absl::Mutex mutex_;
-  std::shared_ptr<net::HttpCall> call_ ABSL_GUARDED_BY(mutex_);
-  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
 
   // The event thread's.
   std::shared_ptr<GenerateSink> sink_;  // null once it was told the end
@@ -80,12 +79,10 @@ class UpstreamGeneration final : public Generation, public net::HttpHandler {
   bool any_event_ = false;
   bool any_body_ = false;
   const std::unique_ptr<AnswerReader> reader_;
-  std::string answer_;
-  size_t flushed_ = 0;  // bytes of the answer that the sink has
+  AnswerBuffer answer_;
   std::string finish_reason_;
-  bool tool_call_ = false;
-  absl::optional<int> prompt_tokens_;      // as the upstream reported them
-  absl::optional<int> completion_tokens_;  // likewise
+  std::string stop_sequence_;
+  ReportedUsage reported_;
 };
 
 }  // namespace aibackend::models

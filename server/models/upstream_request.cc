@@ -1,7 +1,10 @@
 #include "server/models/upstream_request.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
 #include "server/base/text.h"
 #include "server/models/grounding_prompt.h"
 
@@ -12,7 +15,40 @@ namespace {
 // stream a token of a few bytes comes in some 250 bytes of JSON. What isn't text is bounded too.
 constexpr size_t kWholeFactor = 6;
 constexpr size_t kStreamFactor = 512;
+// Twenty alternatives with their bytes take some 2 KB a token; 64 still lets 30,000 tokens through
+// where the answer's limit is its default.
+constexpr size_t kLogprobsFactor = 64;
 constexpr size_t kResponseExtraBytes = size_t{1024} * 1024;
+
+// A picture of a megapixel costs 765 tokens (OpenAI, high detail) to 1,400 (Anthropic).
+constexpr int kPictureTokens = 1000;
+
+int TokensOf(const ChatMessage& message) {
+  int tokens = EstimateTokens(TextOf(message));
+  for (const ContentPart& part : message.parts) {
+    if (part.kind == ContentPart::Kind::kImage) tokens += kPictureTokens;
+    // It may be a file, whose bytes say little about its tokens.
+    if (part.kind == ContentPart::Kind::kRaw) {
+      tokens += std::min(EstimateTokens(part.text), kPictureTokens);
+    }
+  }
+  for (const ToolCall& call : message.tool_calls) {
+    tokens += EstimateTokens(call.name) + EstimateTokens(call.arguments);
+  }
+  return tokens;
+}
+
+// What of `id` may stand in the id of a tool call, from its end: 40 bytes are all that OpenAI takes
+// for one, and only Anthropic says of which characters.
+std::string CallIdPrefix(absl::string_view id) {
+  constexpr size_t kBytesMax = 26;
+  std::string kept;
+  for (const char c : id) {
+    if (absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-') kept += c;
+  }
+  if (kept.size() > kBytesMax) kept.erase(0, kept.size() - kBytesMax);
+  return absl::StrCat("call_", kept, kept.empty() ? "" : "_");
+}
 
 }  // namespace
 
@@ -26,7 +62,10 @@ UpstreamTurn TurnOf(const GenerateRequest& request, std::shared_ptr<const Upstre
   UpstreamTurn turn;
   turn.upstream = std::move(upstream);
   turn.stream = request.stream;
-  turn.answer_bytes_max = limits.answer_bytes_max;
+  turn.stop = request.stop;
+  turn.answer.bytes_max = limits.answer_bytes_max;
+  turn.answer.tools_offered = !request.tools.empty();
+  turn.answer.call_id_prefix = CallIdPrefix(request.request_id);
   if (request.grounding) {
     turn.strict = request.grounding->strict;
     turn.passages = PassagesWithin(*request.grounding, limits.context_bytes_max);
@@ -34,22 +73,33 @@ UpstreamTurn TurnOf(const GenerateRequest& request, std::shared_ptr<const Upstre
   return turn;
 }
 
-int PromptTokens(const std::vector<ChatMessage>& messages) {
+int PromptTokens(const GenerateRequest& request, const std::vector<ChatMessage>& messages) {
   int tokens = 0;
-  for (const ChatMessage& message : messages) tokens += EstimateTokens(TextOf(message));
+  for (const ChatMessage& message : messages) tokens += TokensOf(message);
+  for (const Tool& tool : request.tools) {
+    tokens += EstimateTokens(tool.name) + EstimateTokens(tool.description) +
+              EstimateTokens(tool.parameters);
+  }
+  if (request.response_format) tokens += EstimateTokens(request.response_format->schema);
   return tokens;
 }
 
-net::HttpRequest JsonRequest(std::string url, std::string body, bool stream,
+net::HttpRequest PostJson(std::string url, std::string body) {
+  net::HttpRequest http;
+  http.url = std::move(url);
+  http.headers = {{"Accept", "application/json"}, {"Content-Type", "application/json"}};
+  http.body = std::move(body);
+  return http;
+}
+
+net::HttpRequest JsonRequest(std::string url, std::string body, const GenerateRequest& request,
                              const UpstreamLimits& limits) {
-  net::HttpRequest request;
-  request.url = std::move(url);
-  request.headers = {{"Content-Type", "application/json"},
-                     {"Accept", stream ? "text/event-stream" : "application/json"}};
-  request.body = std::move(body);
-  request.response_bytes_max =
-      limits.answer_bytes_max * (stream ? kStreamFactor : kWholeFactor) + kResponseExtraBytes;
-  return request;
+  net::HttpRequest http = PostJson(std::move(url), std::move(body));
+  if (request.stream) http.headers.front().second = "text/event-stream";
+  size_t factor = request.stream ? kStreamFactor : kWholeFactor;
+  if (request.top_logprobs) factor = std::max(factor, kLogprobsFactor);
+  http.response_bytes_max = limits.answer_bytes_max * factor + kResponseExtraBytes;
+  return http;
 }
 
 std::shared_ptr<Generation> StartGeneration(net::HttpClient& http, net::HttpRequest request,

@@ -15,7 +15,8 @@
 namespace aibackend::models {
 
 struct UpstreamLimits {
-  // A longer answer is a runaway, and fails as UPSTREAM_BAD_RESPONSE.
+  // Of text, reasoning and tool calls. A longer answer is a runaway, and fails as
+  // UPSTREAM_BAD_RESPONSE.
   size_t answer_bytes_max = size_t{1024} * 1024;
   // Of passages: about 6,000 tokens, which leaves room in a window of 8,192.
   size_t context_bytes_max = size_t{24} * 1024;
@@ -29,11 +30,14 @@ std::string WithoutSlash(absl::string_view url);
 UpstreamTurn TurnOf(const GenerateRequest& request, std::shared_ptr<const Upstream> upstream,
                     const UpstreamLimits& limits);
 
-// Estimated.
-int PromptTokens(const std::vector<ChatMessage>& messages);
+// Estimated: of `messages`, of the tools and of the schema.
+int PromptTokens(const GenerateRequest& request, const std::vector<ChatMessage>& messages);
 
-// A POST of JSON. The response may be as large as an allowed answer can make it.
-net::HttpRequest JsonRequest(std::string url, std::string body, bool stream,
+// A POST of JSON for an answer in JSON.
+net::HttpRequest PostJson(std::string url, std::string body);
+
+// A POST of JSON for `request`. The response may be as large as an allowed answer can make it.
+net::HttpRequest JsonRequest(std::string url, std::string body, const GenerateRequest& request,
                              const UpstreamLimits& limits);
 
 // Sends `request` and answers `turn` from what comes back. `http` must outlive the generation.

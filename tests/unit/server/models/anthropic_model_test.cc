@@ -16,7 +16,6 @@ using ::aibackend::testing::ChunkedHeader;
 using ::aibackend::testing::Connection;
 using ::aibackend::testing::HttpResponse;
 using ::aibackend::testing::kLastChunk;
-using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
@@ -48,17 +47,7 @@ TEST(AnthropicModel, AWholeAnswerIsOneDelta) {
 
 TEST(AnthropicModel, AStreamMayBeCutAnywhere) {
   const std::string events = Start() + Token("naïve ") + Token("€\n") + End();
-  Fixture fixture([&events](Connection& connection) {
-    for (;;) {
-      const std::string request = connection.ReadRequest();
-      if (request.empty()) return;
-      const auto body = nlohmann::json::parse(request.substr(request.find("\r\n\r\n") + 4));
-      const size_t cut = body["max_tokens"].get<size_t>();  // the test says where
-      connection.Send(ChunkedHeader("text/event-stream") + Chunk(events.substr(0, cut)));
-      connection.Send(Chunk(events.substr(cut)));
-      connection.Send(kLastChunk);
-    }
-  });
+  Fixture fixture(StreamingInTwo(events));
   for (size_t cut = 1; cut < events.size(); ++cut) {
     fixture.request.max_tokens = static_cast<int>(cut);
     fixture.sink = std::make_shared<RecordingSink>();
@@ -116,6 +105,7 @@ TEST(AnthropicModel, InfoNamesTheUpstreamAndItsRangeButNotTheKey) {
   EXPECT_EQ(info.provider, "anthropic");
   EXPECT_EQ(info.description, "upstream-small at " + fixture.server.origin());
   EXPECT_EQ(info.temperature_max, 1);
+  EXPECT_THAT(info.ignored_parameters, ::testing::ElementsAre("seed", "top_logprobs"));
 }
 
 TEST(AnthropicModel, DeltasAreNotHeldBackUntilTheEnd) {
@@ -199,7 +189,7 @@ TEST(AnthropicModel, AGroundedAnswerCitesWhatItMarksAndThePassagesEndTheSystemPr
   EXPECT_THAT(body["system"].get<std::string>(), StartsWith("Be brief.\n\n"));
   EXPECT_THAT(body["system"].get<std::string>(), HasSubstr("Alpha is first."));
   ASSERT_EQ(body["messages"].size(), 1u);
-  EXPECT_THAT(body["messages"][0]["content"].get<std::string>(), EndsWith("How are you?"));
+  EXPECT_EQ(body["messages"][0]["content"].back()["text"], "How are you?");
 }
 
 TEST(AnthropicModel, PassagesArePartOfThePromptThatIsEstimated) {

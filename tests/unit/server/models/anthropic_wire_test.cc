@@ -3,84 +3,36 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "absl/strings/str_cat.h"
 #include "server/base/status.h"
 
 namespace aibackend::models {
 namespace {
 
-nlohmann::json BodyOf(const GenerateRequest& request) {
-  return nlohmann::json::parse(MessagesBody(request, "claude-x", request.messages, 12));
+// Whose pieces live until the next.
+AnthropicReader& Reader() {
+  static auto* const reader = new AnthropicReader;
+  return *reader;
 }
 
 AnswerPiece EventOk(absl::string_view json) {
-  auto piece = AnthropicReader().ReadEvent("message", json);
+  auto piece = Reader().ReadEvent("message", json);
   EXPECT_TRUE(piece.ok()) << piece.status();
   return piece.ok() ? *piece : AnswerPiece();
 }
 
 AnswerPiece WholeOk(absl::string_view json) {
-  auto piece = AnthropicReader().ReadWhole(json);
+  auto piece = Reader().ReadWhole(json);
   EXPECT_TRUE(piece.ok()) << piece.status();
   return piece.ok() ? *piece : AnswerPiece();
-}
-
-TEST(MessagesBody, CarriesWhatWasAskedForAndNothingElse) {
-  GenerateRequest request;
-  request.messages = {{Role::kUser, "Hi"}};
-  EXPECT_EQ(BodyOf(request), nlohmann::json::parse(R"({
-    "model": "claude-x", "max_tokens": 12, "stream": false,
-    "messages": [{"role": "user", "content": "Hi"}]
-  })"));
-  request.messages = {{Role::kSystem, "Be brief."},
-                      {Role::kUser, "Hi"},
-                      {Role::kAssistant, "Hello"},
-                      {Role::kUser, "Bye"}};
-  request.temperature = 0.5;
-  request.user = "u1";
-  request.stream = true;
-  EXPECT_EQ(BodyOf(request), nlohmann::json::parse(R"({
-    "model": "claude-x", "max_tokens": 12, "temperature": 0.5, "stream": true,
-    "metadata": {"user_id": "u1"}, "system": "Be brief.",
-    "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"},
-                 {"role": "user", "content": "Bye"}]
-  })"));
-}
-
-TEST(MessagesBody, SystemMessagesGoToTheTopAndNeighboursOfOneRoleBecomeOne) {
-  GenerateRequest request;
-  request.messages = {{Role::kSystem, "s"},    {Role::kUser, "a"},      {Role::kUser, "b"},
-                      {Role::kAssistant, "c"}, {Role::kAssistant, "d"}, {Role::kUser, "e"},
-                      {Role::kSystem, "t"},    {Role::kUser, "f"}};
-  const auto body = BodyOf(request);
-  EXPECT_EQ(body["system"], "s\n\nt");
-  EXPECT_EQ(body["messages"], nlohmann::json::parse(R"([
-    {"role": "user", "content": "a\n\nb"}, {"role": "assistant", "content": "c\n\nd"},
-    {"role": "user", "content": "e\n\nf"}])"));
-}
-
-TEST(MessagesBody, MessagesWithoutTextAreLeftOut) {
-  GenerateRequest request;
-  request.messages = {
-      {Role::kSystem, ""}, {Role::kUser, "a"}, {Role::kAssistant, " \n"}, {Role::kUser, "b"}};
-  const auto body = BodyOf(request);
-  EXPECT_FALSE(body.contains("system"));
-  EXPECT_EQ(body["messages"], nlohmann::json::parse(R"([{"role": "user", "content": "a\n\nb"}])"));
-}
-
-TEST(MessagesBody, TextThatIsNotUtf8IsMended) {
-  GenerateRequest request;
-  request.messages = {{Role::kUser, "a\xFFz"}};
-  EXPECT_EQ(BodyOf(request)["messages"][0]["content"], "a\xEF\xBF\xBDz");
 }
 
 TEST(AnthropicReader, TheEventsOfAStreamSayTextEndAndUsage) {
   const AnswerPiece start = EventOk(
       R"({"type":"message_start","message":{"usage":{"input_tokens":25,"output_tokens":1}}})");
-  EXPECT_EQ(start.prompt_tokens, 25);
-  EXPECT_FALSE(start.completion_tokens) << "what it has at the start is no count of the answer";
+  EXPECT_EQ(start.usage.prompt_tokens, 25);
+  EXPECT_FALSE(start.usage.completion_tokens)
+      << "what it has at the start is no count of the answer";
   EXPECT_EQ(EventOk(R"({"type":"content_block_delta","index":0,
                         "delta":{"type":"text_delta","text":"h\u00e9"}})")
                 .text,
@@ -88,8 +40,8 @@ TEST(AnthropicReader, TheEventsOfAStreamSayTextEndAndUsage) {
   const AnswerPiece end = EventOk(R"({"type":"message_delta",
       "delta":{"stop_reason":"max_tokens","stop_sequence":null},"usage":{"output_tokens":15}})");
   EXPECT_EQ(end.finish_reason, "length");
-  EXPECT_EQ(end.completion_tokens, 15);
-  EXPECT_FALSE(end.prompt_tokens);
+  EXPECT_EQ(end.usage.completion_tokens, 15);
+  EXPECT_FALSE(end.usage.prompt_tokens);
   EXPECT_FALSE(end.ends_stream);
   EXPECT_TRUE(EventOk(R"({"type":"message_stop"})").ends_stream);
 }
@@ -102,13 +54,13 @@ TEST(AnthropicReader, OfAWholeAnswerTheBlocksOfTextAreJoined) {
   EXPECT_TRUE(piece.has_answer);
   EXPECT_EQ(piece.text, "one two");
   EXPECT_EQ(piece.finish_reason, "stop");
-  EXPECT_EQ(piece.prompt_tokens, 3);
-  EXPECT_EQ(piece.completion_tokens, 2);
+  EXPECT_EQ(piece.usage.prompt_tokens, 3);
+  EXPECT_EQ(piece.usage.completion_tokens, 2);
 }
 
 TEST(AnthropicReader, ThePromptIncludesWhatTheCacheReadAndTook) {
   const auto prompt = [](const std::string& usage) {
-    return WholeOk(absl::StrCat(R"({"content":[],"usage":)", usage, "}")).prompt_tokens;
+    return WholeOk(absl::StrCat(R"({"content":[],"usage":)", usage, "}")).usage.prompt_tokens;
   };
   EXPECT_EQ(prompt(R"({"input_tokens":1,"cache_read_input_tokens":20,
                        "cache_creation_input_tokens":300})"),
@@ -122,8 +74,8 @@ TEST(AnthropicReader, ThePromptIncludesWhatTheCacheReadAndTook) {
 
 TEST(AnthropicReader, StopReasonsWithAnEqualBecomeFinishReasons) {
   const std::vector<std::pair<std::string, std::string>> table = {
-      {"end_turn", "stop"},          {"stop_sequence", "stop"}, {"max_tokens", "length"},
-      {"refusal", "content_filter"}, {"tool_use", "tool_use"},  {"pause_turn", "pause_turn"}};
+      {"end_turn", "stop"},          {"stop_sequence", "stop"},  {"max_tokens", "length"},
+      {"refusal", "content_filter"}, {"tool_use", "tool_calls"}, {"pause_turn", "pause_turn"}};
   for (const auto& [stop_reason, finish_reason] : table) {
     const std::string json =
         absl::StrCat(R"({"type":"message_delta","delta":{"stop_reason":")", stop_reason, "\"}}");
@@ -138,18 +90,19 @@ TEST(AnthropicReader, OtherBlocksAndEventsHoldNoText) {
         R"({"type":"message_delta","delta":{"stop_reason":null},"usage":null})",
         R"({"type":"message_delta","usage":{"output_tokens":-1}})",
         R"({"type":"message_delta","usage":{"output_tokens":1.5}})",
-        R"({"type":"content_block_delta","delta":{"type":"thinking_delta","thinking":"hm"}})",
+        R"({"type":"content_block_delta","delta":{"type":"signature_delta","signature":"x"}})",
         R"({"type":"content_block_delta","delta":{"type":"text_delta","text":{"x":1}}})",
         R"({"type":"content_block_delta","delta":[]})",
         R"({"type":"content_block_start","content_block":{"type":"thinking","thinking":""}})"}) {
     const AnswerPiece piece = EventOk(json);
     EXPECT_EQ(piece.text, "") << json;
     EXPECT_EQ(piece.finish_reason, "") << json;
-    EXPECT_FALSE(piece.prompt_tokens || piece.completion_tokens) << json;
-    EXPECT_FALSE(piece.error || piece.has_tool_call || piece.ends_stream) << json;
+    EXPECT_FALSE(piece.usage.prompt_tokens || piece.usage.completion_tokens) << json;
+    EXPECT_FALSE(piece.error || piece.ends_stream) << json;
   }
-  EXPECT_TRUE(EventOk(R"({"type":"content_block_start","content_block":{"type":"tool_use"}})")
-                  .has_tool_call);
+  EXPECT_EQ(EventOk(R"({"type":"content_block_start","content_block":{"type":"tool_use"}})")
+                .tool_calls.size(),
+            1u);
 }
 
 TEST(AnthropicReader, AnErrorHasTheStatusOfItsType) {
@@ -177,11 +130,9 @@ TEST(AnthropicReader, AnErrorHasTheStatusOfItsType) {
 
 TEST(AnthropicReader, WhatIsNoJsonObjectIsABadResponse) {
   for (const std::string json : {"", "[]", "1", "{", "{\"a\":\"\xFF\"}", "[DONE]"}) {
-    EXPECT_EQ(ReasonOf(AnthropicReader().ReadEvent("message", json).status()),
-              Reason::UPSTREAM_BAD_RESPONSE)
+    EXPECT_EQ(ReasonOf(Reader().ReadEvent("message", json).status()), Reason::UPSTREAM_BAD_RESPONSE)
         << json;
-    EXPECT_EQ(ReasonOf(AnthropicReader().ReadWhole(json).status()), Reason::UPSTREAM_BAD_RESPONSE)
-        << json;
+    EXPECT_EQ(ReasonOf(Reader().ReadWhole(json).status()), Reason::UPSTREAM_BAD_RESPONSE) << json;
   }
 }
 

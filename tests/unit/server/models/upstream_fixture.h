@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/match.h"
@@ -30,6 +31,12 @@ class RecordingSink : public GenerateSink {
     absl::MutexLock lock(&mutex_);
     EXPECT_EQ(done_calls_, 0) << "a delta after the end";
     text_.append(delta.text.data(), delta.text.size());
+    reasoning_.append(delta.reasoning.data(), delta.reasoning.size());
+    logprobs_.insert(logprobs_.end(), delta.logprobs.begin(), delta.logprobs.end());
+    for (const ToolCallDelta& piece : delta.tool_calls) TakeCall(piece);
+    kinds_ += absl::StrCat(kinds_.empty() ? "" : " ", delta.reasoning.empty() ? "" : "r",
+                           delta.text.empty() ? "" : "t", delta.logprobs.empty() ? "" : "p",
+                           delta.tool_calls.empty() ? "" : "c");
     ++deltas_;
   }
   void OnDone(GenerateResult result) override {
@@ -57,10 +64,51 @@ class RecordingSink : public GenerateSink {
     absl::MutexLock lock(&mutex_);
     return deltas_;
   }
+  std::string reasoning() {
+    absl::MutexLock lock(&mutex_);
+    return reasoning_;
+  }
+  // "id name arguments" of each.
+  std::vector<std::string> calls() {
+    absl::MutexLock lock(&mutex_);
+    std::vector<std::string> lines;
+    for (const ToolCall& call : calls_) {
+      lines.push_back(absl::StrCat(call.id, " ", call.name, " ", call.arguments));
+    }
+    return lines;
+  }
+  std::vector<TokenLogprob> logprobs() {
+    absl::MutexLock lock(&mutex_);
+    return logprobs_;
+  }
+  // What the deltas held, one word each: r(easoning), t(ext), (log)p(robs), c(alls).
+  std::string kinds() {
+    absl::MutexLock lock(&mutex_);
+    return kinds_;
+  }
 
  private:
+  void TakeCall(const ToolCallDelta& piece) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    ASSERT_GE(piece.index, 0);
+    ASSERT_LE(static_cast<size_t>(piece.index), calls_.size()) << "a gap";
+    if (static_cast<size_t>(piece.index) == calls_.size()) {
+      EXPECT_NE(piece.id, "");
+      EXPECT_NE(piece.name, "");
+      calls_.push_back({piece.id, piece.name, piece.arguments});
+    } else {
+      EXPECT_EQ(piece.id, "");
+      EXPECT_EQ(piece.name, "");
+      EXPECT_NE(piece.arguments, "");
+      calls_[static_cast<size_t>(piece.index)].arguments += piece.arguments;
+    }
+  }
+
   absl::Mutex mutex_;
   std::string text_ ABSL_GUARDED_BY(mutex_);
+  std::string reasoning_ ABSL_GUARDED_BY(mutex_);
+  std::vector<ToolCall> calls_ ABSL_GUARDED_BY(mutex_);
+  std::vector<TokenLogprob> logprobs_ ABSL_GUARDED_BY(mutex_);
+  std::string kinds_ ABSL_GUARDED_BY(mutex_);
   GenerateResult result_ ABSL_GUARDED_BY(mutex_);
   int deltas_ ABSL_GUARDED_BY(mutex_) = 0;
   int done_calls_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -87,9 +135,10 @@ class ModelFixture {
     Start();
     return sink->WaitDone();
   }
-  nlohmann::json SentBody() const {
+  nlohmann::json SentBody() const { return nlohmann::json::parse(SentText()); }
+  std::string SentText() const {
     const std::string sent = server.requests().at(0);
-    return nlohmann::json::parse(sent.substr(sent.find("\r\n\r\n") + 4));
+    return sent.substr(sent.find("\r\n\r\n") + 4);
   }
 
   testing::ScriptedServer server;
@@ -115,6 +164,30 @@ inline testing::ScriptedServer::Script Sending(std::string bytes) {
     connection.ReadRequest();
     connection.Send(bytes);
   };
+}
+
+// Answers each request with these events in two chunks, cut after max_tokens bytes: the test says
+// where.
+inline testing::ScriptedServer::Script StreamingInTwo(std::string events) {
+  return [events = std::move(events)](testing::Connection& connection) {
+    for (;;) {
+      const std::string request = connection.ReadRequest();
+      if (request.empty()) return;
+      const auto body = nlohmann::json::parse(request.substr(request.find("\r\n\r\n") + 4));
+      const size_t cut = body["max_tokens"].get<size_t>();
+      connection.Send(testing::ChunkedHeader("text/event-stream") +
+                      testing::Chunk(events.substr(0, cut)));
+      connection.Send(testing::Chunk(events.substr(cut)) + std::string(testing::kLastChunk));
+    }
+  };
+}
+
+inline Tool WeatherTool() {
+  Tool tool;
+  tool.name = "weather";
+  tool.description = "of a city";
+  tool.parameters = R"({"type":"object","properties":{"city":{"type":"string"}}})";
+  return tool;
 }
 
 inline Grounding TwoPassages(bool strict) {
