@@ -36,6 +36,10 @@ EventRow RowOf(Event event) {
       return {"model_registered", spdlog::level::info};
     case Event::kCitationDropped:
       return {"citation_dropped", spdlog::level::warn};
+    case Event::kCircuitOpened:
+      return {"circuit_opened", spdlog::level::warn};
+    case Event::kCircuitClosed:
+      return {"circuit_closed", spdlog::level::info};
   }
   return {"unknown", spdlog::level::err};
 }

@@ -27,6 +27,8 @@ enum class Event {
   kIndexOutgrown,
   kModelRegistered,
   kCitationDropped,
+  kCircuitOpened,
+  kCircuitClosed,
 };
 
 // One key=value of a line. Values with spaces, quotes or control characters are quoted and escaped,
