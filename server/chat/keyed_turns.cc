@@ -55,6 +55,9 @@ struct KeyedTurns::Impl : std::enable_shared_from_this<Impl> {
       : chat(c), answers(a), executor(e), timer(t), clock(k), options(o) {}
 
   void Ask(Waiter waiter);
+  absl::optional<absl::StatusOr<Seat>> FromMemory(const Question& question)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  bool Queue(Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void LookUp(const std::string& key);
   void Refuse(const std::string& key, const absl::Status& status);
   std::vector<Waiter> TakeWaiters(const std::string& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
@@ -130,24 +133,32 @@ void KeyedTurns::Impl::Ask(Waiter waiter) {
   bool is_first = false;
   {
     absl::MutexLock lock(&mutex);
-    DropOld();
-    if (stopping) {
-      seat = MakeError(Reason::DRAINING, "the server is shutting down");
-    } else if (const auto found = entries.find(key); found != entries.end()) {
-      seat = Join(found->second, waiter.question);
-    } else if (waiter.question.after) {
-      seat = NotFound();
-    } else {
-      std::vector<Waiter>& waiters = lookups[key];
-      is_first = waiters.empty();
-      waiters.push_back(std::move(waiter));
-    }
+    seat = FromMemory(waiter.question);
+    if (!seat) is_first = Queue(waiter);
   }
   if (seat) return waiter.on_seat(*std::move(seat));
   if (is_first && !executor.TrySubmit([self = shared_from_this(), key] { self->LookUp(key); })) {
     Refuse(key, WithRetryAfter(MakeError(Reason::OVERLOADED, "too many calls are waiting"),
                                absl::Seconds(1)));
   }
+}
+
+// Nothing where the database must be asked.
+absl::optional<absl::StatusOr<KeyedTurns::Seat>> KeyedTurns::Impl::FromMemory(
+    const Question& question) {
+  DropOld();
+  if (stopping) return MakeError(Reason::DRAINING, "the server is shutting down");
+  const auto found = entries.find(question.key);
+  if (found != entries.end()) return Join(found->second, question);
+  if (question.after) return NotFound();
+  return absl::nullopt;
+}
+
+// Takes the waiter. True: it is the first of its key.
+bool KeyedTurns::Impl::Queue(Waiter& waiter) {
+  std::vector<Waiter>& waiters = lookups[waiter.question.key];
+  waiters.push_back(std::move(waiter));
+  return waiters.size() == 1;
 }
 
 std::vector<KeyedTurns::Impl::Waiter> KeyedTurns::Impl::TakeWaiters(const std::string& key) {

@@ -300,3 +300,17 @@ test('beyond the resume window a keyed stream that nobody reads is cancelled', a
     stack = own;
   }
 });
+
+test('SIGTERM doesn\'t wait for a keyed stream that nobody reads; its row is ended', async () => {
+  await control({ tokens: 5000, tokenDelayMs: 10 });
+  const prompt = 'left before the server';
+  await cutStream(ask(prompt, plain), { 'idempotency-key': 'drained' }, 3);
+  const start = Date.now();
+  assert.equal((await stack.server.stop()).code, 0);
+  assert.ok(Date.now() - start < 10_000, 'it waited');
+  await stack.startServer();
+  await stack.ready();
+  const [row] = await endedRows(prompt, 1);
+  assert.equal(row.status, 'CANCELLED');
+  assert.ok(row.completion_tokens > 0);
+});
