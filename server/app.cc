@@ -16,11 +16,14 @@
 #include "server/base/timer.h"
 #include "server/chat/chat_service.h"
 #include "server/chat/extractive_model.h"
+#include "server/chat/kept_answers.h"
+#include "server/chat/keyed_turns.h"
 #include "server/jobs/job_queue.h"
 #include "server/jobs/job_runner.h"
 #include "server/model_stack.h"
 #include "server/net/http_client.h"
 #include "server/retrieval/document_store.h"
+#include "server/rpc/answer_codec.h"
 #include "server/rpc/service.h"
 #include "server/storage/database.h"
 #include "server/storage/folder_lock.h"
@@ -63,10 +66,12 @@ class ServerApp final : public App {
         turn_executor_(settings.worker_threads, settings.worker_queue_max),
         chat_(models_.catalog(), *documents_, turn_executor_, clock_,
               {settings.retrieval_strict, settings.turns_max}),
+        kept_answers_(*database_, writer_, clock_, rpc::MakeAnswerCodec()),
+        keyed_turns_(chat_, kept_answers_, executor_, timer_, clock_, KeyedOptions(settings)),
         job_queue_(*database_, clock_),
         job_runner_(job_queue_, ids_, clock_, JobKinds(), RunnerOptions(settings)),
-        core_{gatekeeper_,       clock_, ids_,        executor_,  ledger_,
-              models_.catalog(), chat_,  *documents_, job_queue_, job_runner_},
+        core_{gatekeeper_, clock_,      ids_,       executor_,   ledger_,     models_.catalog(),
+              chat_,       *documents_, job_queue_, job_runner_, keyed_turns_},
         service_(core_),
         admin_(core_) {}
 
@@ -104,6 +109,12 @@ class ServerApp final : public App {
   static usage::Ledger::Options LedgerOptions(const config::Settings& settings) {
     usage::Ledger::Options options;
     options.log_content = settings.log_content;
+    return options;
+  }
+
+  static chat::KeyedTurns::Options KeyedOptions(const config::Settings& settings) {
+    chat::KeyedTurns::Options options;
+    options.resume_window = absl::Milliseconds(settings.resume_window_ms);
     return options;
   }
 
@@ -177,6 +188,8 @@ class ServerApp final : public App {
   Executor executor_;
   Executor turn_executor_;  // an answer never waits behind a call that waits for the database
   chat::ChatService chat_;
+  chat::KeptAnswers kept_answers_;
+  chat::KeyedTurns keyed_turns_;
   jobs::JobQueue job_queue_;
   jobs::JobRunner job_runner_;
   rpc::Core core_;

@@ -42,6 +42,12 @@ struct Job {
   absl::Time finished_at = absl::InfinitePast();
 };
 
+// A caller's word that asking again with the same key is no new job.
+struct SubmitKey {
+  std::string key;          // of this caller
+  std::string fingerprint;  // equal for equal jobs
+};
+
 // What a running job may do. Thread-safe.
 class JobContext {
  public:

@@ -33,6 +33,16 @@ constexpr char kInsert[] =
     " error_reason, error_message, attempts, run_at, created_at)"
     " VALUES ($1, $2, $3, 'QUEUED', 0, 0, '', '', '', 0, $4, $4)";
 
+constexpr char kInsertOnce[] =
+    "INSERT INTO jobs (id, kind, params, status, progress_done, progress_total, progress_message,"
+    " error_reason, error_message, attempts, run_at, created_at, idempotency_key,"
+    " idempotency_fingerprint)"
+    " VALUES ($1, $2, $3, 'QUEUED', 0, 0, '', '', '', 0, $4, $4, $5, $6)"
+    " ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING";
+
+constexpr char kByKey[] = "SELECT " AIB_JOB_COLUMNS
+                          ", params, idempotency_fingerprint FROM jobs WHERE idempotency_key = $1";
+
 constexpr char kClaim[] =
     "UPDATE jobs SET status = 'RUNNING', worker = $1, run_at = $2, attempts = attempts + 1,"
     " started_at = COALESCE(started_at, $3)"
@@ -106,6 +116,28 @@ absl::Status JobQueue::Enqueue(const Job& job) {
         .Execute(kInsert, {job.id.value, job.kind, job.params, absl::ToUnixMicros(job.created_at)})
         .status();
   });
+}
+
+absl::StatusOr<Job> JobQueue::EnqueueOnce(const Job& job, const SubmitKey& once) {
+  absl::optional<Job> stored;
+  std::string fingerprint;
+  AIB_RETURN_IF_ERROR(database_.Write([&](Session& session) -> absl::Status {
+    AIB_RETURN_IF_ERROR(
+        session
+            .Execute(kInsertOnce, {job.id.value, job.kind, job.params,
+                                   absl::ToUnixMicros(job.created_at), once.key, once.fingerprint})
+            .status());
+    return session.Query(kByKey, {once.key}, [&](const Row& row) {
+      stored = ReadJob(row);
+      fingerprint = row.Text(15);
+    });
+  }));
+  if (!stored) return absl::InternalError("a job that was stored isn't there");
+  if (fingerprint != once.fingerprint) {
+    return MakeError(Reason::IDEMPOTENCY_KEY_REUSED,
+                     "this idempotency-key came before with another job");
+  }
+  return *std::move(stored);
 }
 
 absl::StatusOr<Job> JobQueue::Get(const JobId& id) {

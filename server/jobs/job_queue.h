@@ -31,6 +31,10 @@ class JobQueue {
 
   // Stores a new job, due at its `created_at`.
   absl::Status Enqueue(const Job& job);
+  // The same, unless a job of this key was stored before, whatever has become of it: then gives
+  // that one. Of two at the same moment one stores. IDEMPOTENCY_KEY_REUSED where the fingerprints
+  // differ.
+  absl::StatusOr<Job> EnqueueOnce(const Job& job, const SubmitKey& once);
   absl::StatusOr<Job> Get(const JobId& id);  // JOB_NOT_FOUND
   // `page_size` is brought to 1…1000; a page ends sooner where its results come to 4 MiB. Fails
   // with PAGE_TOKEN_INVALID.

@@ -138,9 +138,14 @@ JobRunner::~JobRunner() {
   Stop();
 }
 
-absl::StatusOr<Job> JobRunner::Submit(const std::string& kind, const Json& params) {
+absl::StatusOr<Job> JobRunner::Submit(const std::string& kind, const Json& params,
+                                      const absl::optional<SubmitKey>& once) {
   AIB_ASSIGN_OR_RETURN(Job job, impl_->NewJob(kind, params));
-  AIB_RETURN_IF_ERROR(impl_->queue.Enqueue(job));
+  if (once) {
+    AIB_ASSIGN_OR_RETURN(job, impl_->queue.EnqueueOnce(job, *once));
+  } else {
+    AIB_RETURN_IF_ERROR(impl_->queue.Enqueue(job));
+  }
   absl::MutexLock lock(&impl_->mutex);
   ++impl_->submits;
   impl_->work_changed.SignalAll();

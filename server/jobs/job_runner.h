@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/optional.h"
 #include "server/base/clock.h"
 #include "server/base/ids.h"
 #include "server/jobs/job.h"
@@ -43,8 +44,9 @@ class JobRunner {
   ~JobRunner();  // Stop()
 
   // Checks kind and params, stores the job and wakes a thread. JOB_KIND_UNKNOWN names the known
-  // ones; REQUEST_TOO_LARGE beyond kParamsBytesMax.
-  absl::StatusOr<Job> Submit(const std::string& kind, const Json& params);
+  // ones; REQUEST_TOO_LARGE beyond kParamsBytesMax. With `once` see JobQueue::EnqueueOnce.
+  absl::StatusOr<Job> Submit(const std::string& kind, const Json& params,
+                             const absl::optional<SubmitKey>& once = absl::nullopt);
 
   // Takes back the jobs of this machine's processes that are gone, then runs. Once.
   void Start();

@@ -28,6 +28,15 @@ std::string RequestIdOf(const grpc::CallbackServerContext& context, IdSource& id
 
 }  // namespace
 
+void CloseRow(usage::RequestRow& row, const absl::Status& status, absl::Time now) {
+  row.status = status.ok()                                     ? usage::RequestStatus::kOk
+               : status.code() == absl::StatusCode::kCancelled ? usage::RequestStatus::kCancelled
+                                                               : usage::RequestStatus::kError;
+  if (!status.ok()) row.error_reason = ReasonName(ReasonOf(status));
+  row.response_time_ms = static_cast<int>(absl::ToInt64Milliseconds(now - row.created_at));
+  row.response_bytes = static_cast<int>(row.response.size());
+}
+
 Call::Call(Core& core, grpc::CallbackServerContext& context, const char* endpoint)
     : core_(core), deadline_(absl::FromChrono(context.deadline())) {
   row_.request_id = RequestId(RequestIdOf(context, core.ids));
@@ -54,13 +63,9 @@ grpc::Status Call::Finish(absl::Status status) {
   if (cancelled && core_.clock.Now() >= deadline_) {
     status = MakeError(Reason::DEADLINE_EXCEEDED, "the call's deadline passed");
   }
-  row_.status = status.ok() ? usage::RequestStatus::kOk
-                : cancelled ? usage::RequestStatus::kCancelled
-                            : usage::RequestStatus::kError;
-  row_.response_time_ms =
-      static_cast<int>(absl::ToInt64Milliseconds(core_.clock.Now() - row_.created_at));
-  if (!status.ok()) row_.error_reason = ReasonName(ReasonOf(status));
-  row_.response_bytes = static_cast<int>(row_.response.size());
+  // A deadline that passed is an error to the caller, and to the ledger a client that left.
+  CloseRow(row_, status, core_.clock.Now());
+  if (cancelled) row_.status = usage::RequestStatus::kCancelled;
   if (recorded_) core_.ledger.End(row_);
 
   if (!status.ok() && ReasonOf(status) == Reason::INTERNAL) {

@@ -13,6 +13,9 @@
 
 namespace aibackend::rpc {
 
+// Fills in what a row says of its end.
+void CloseRow(usage::RequestRow& row, const absl::Status& status, absl::Time now);
+
 // Not thread-safe: belongs to whoever runs the request at the moment.
 class Call {
  public:
@@ -27,6 +30,10 @@ class Call {
   void Record(std::string prompt, std::string user = {}, std::string model = {});
   // To be filled in until Finish, which adds status, reason and time.
   usage::RequestRow& row() { return row_; }
+
+  // From now on the row is another's to end (a turn that outlives the call): Finish leaves it
+  // alone.
+  void LeaveRow() { recorded_ = false; }
 
   // Closes the row, logs the end; what the RPC answers. Exactly once, last. A call that was
   // cancelled because its deadline passed says so.

@@ -1,182 +1,141 @@
 #include "server/rpc/chat_rpc.h"
 
-#include <memory>
-#include <string>
 #include <utility>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "server/rpc/call.h"
 #include "server/rpc/convert_chat.h"
+#include "server/rpc/turn_of_call.h"
 
 namespace aibackend::rpc {
 namespace {
 
-// The turn behind a reactor: starts it once, and cancels it however early the client leaves.
-class TurnHolder {
- public:
-  absl::Status Start(Core& core, const v1::ChatRequest& request, Call& call, bool stream,
-                     std::shared_ptr<chat::TurnSink> sink) {
-    AIB_ASSIGN_OR_RETURN(chat::TurnRequest turn, ToTurn(request));
-    turn.generate.request_id = call.request_id();
-    turn.generate.stream = stream;
-    absl::MutexLock lock(&mutex_);
-    AIB_ASSIGN_OR_RETURN(turn_, core.chat.Start(std::move(turn), std::move(sink)));
-    if (cancelled_) turn_->Cancel();
-    return absl::OkStatus();
-  }
+using chat::TurnFeed;
 
-  void Cancel() {
-    absl::MutexLock lock(&mutex_);
-    cancelled_ = true;
-    if (turn_) turn_->Cancel();
-  }
+absl::Status ClientLeft() {
+  return MakeError(Reason::CANCELLED, "the client left");
+}
 
- private:
-  absl::Mutex mutex_;
-  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
-  std::shared_ptr<chat::Turn> turn_ ABSL_GUARDED_BY(mutex_);
-};
-
-// Hands a turn's events to a reactor, which lives until it has finished, and it finishes after
-// OnDone.
-template <class Reactor>
-class ForwardingSink final : public chat::TurnSink {
- public:
-  explicit ForwardingSink(Reactor& reactor) : reactor_(reactor) {}
-  void OnDelta(const models::Delta& delta) override { reactor_.OnDelta(delta); }
-  void OnDone(chat::TurnResult result) override { reactor_.OnTurnDone(std::move(result)); }
-
- private:
-  Reactor& reactor_;
-};
-
-class ChatCall final : public grpc::ServerUnaryReactor {
+// Waits for the end of its turn.
+class ChatCall final : public grpc::ServerUnaryReactor, private chat::FeedReader {
  public:
   ChatCall(Core& core, grpc::CallbackServerContext& context, v1::ChatResponse* response)
-      : core_(core), call_(core, context, "Chat"), response_(response) {}
+      : call_(core, context, "Chat"), turn_(core, call_, *this), response_(response) {}
 
-  void Start(const v1::ChatRequest& request) {
+  void Start(const grpc::CallbackServerContext& context, const v1::ChatRequest& request) {
     call_.Record(PromptOf(request), request.user(), request.model());
-    const absl::Status status = turn_.Start(core_, request, call_, /*stream=*/false,
-                                            std::make_shared<ForwardingSink<ChatCall>>(*this));
-    if (!status.ok()) Finish(call_.Finish(status));
-  }
-
-  void OnDelta(const models::Delta&) {}
-  void OnTurnDone(chat::TurnResult result) {
-    Account(result, call_.row());
-    if (result.status.ok()) {
-      FillWhole(result, call_.request_id(), response_);
-    }
-    Finish(call_.Finish(result.status));
-  }
-
-  void OnCancel() override { turn_.Cancel(); }
-  void OnDone() override { delete this; }
-
- private:
-  Core& core_;
-  Call call_;
-  v1::ChatResponse* response_;
-  TurnHolder turn_;
-};
-
-// One write in flight; what arrives meanwhile joins the next one. The buffer is bounded by the
-// longest answer a model may give, so a slow reader costs no more than the answer's own text.
-class ChatStreamCall final : public grpc::ServerWriteReactor<v1::ChatStreamEvent> {
- public:
-  ChatStreamCall(Core& core, grpc::CallbackServerContext& context)
-      : core_(core), call_(core, context, "ChatStream") {}
-
-  void Start(const v1::ChatRequest& request) {
-    call_.Record(PromptOf(request), request.user(), request.model());
-    const absl::Status status =
-        turn_.Start(core_, request, call_, /*stream=*/true,
-                    std::make_shared<ForwardingSink<ChatStreamCall>>(*this));
-    if (!status.ok()) Finish(call_.Finish(status));
-  }
-
-  void OnDelta(const models::Delta& delta) {
-    Change([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      pending_.append(delta.text.data(), delta.text.size());
+    turn_.Start(context, request, TurnOfCall::Form::kWhole, [this](const absl::Status& status) {
+      if (!status.ok()) return End(status);
+      OnNews();
     });
   }
 
-  void OnTurnDone(chat::TurnResult result) {
-    Account(result, call_.row());
-    Change([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      end_status_ = result.status;
-      if (end_status_.ok()) FillDone(result, call_.request_id(), done_.mutable_done());
-      ended_ = true;
+  void OnCancel() override {
+    if (turn_.Cancel()) End(ClientLeft());
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  void OnNews() override {
+    switch (turn_.feed().Take(*this, nullptr)) {
+      case TurnFeed::Next::kEnd:
+        return End(turn_.feed().result().status);
+      case TurnFeed::Next::kLeft:
+        return End(ClientLeft());
+      case TurnFeed::Next::kEvent:
+      case TurnFeed::Next::kWait:
+        return;
+    }
+  }
+
+  void End(const absl::Status& status) {
+    if (status.ok()) FillWhole(turn_.feed().result(), turn_.answer_id(), response_);
+    Finish(turn_.Finish(status));
+  }
+
+  Call call_;
+  TurnOfCall turn_;
+  v1::ChatResponse* response_;
+};
+
+// One write in flight; what arrives meanwhile joins the next one. While a write is in flight the
+// reader is in its hand, else in the feed's: so all but OnCancel happens on one thread at a time.
+class ChatStreamCall final : public grpc::ServerWriteReactor<v1::ChatStreamEvent>,
+                             private chat::FeedReader {
+ public:
+  ChatStreamCall(Core& core, grpc::CallbackServerContext& context)
+      : call_(core, context, "ChatStream"), turn_(core, call_, *this) {}
+
+  void Start(const grpc::CallbackServerContext& context, const v1::ChatRequest& request) {
+    call_.Record(PromptOf(request), request.user(), request.model());
+    turn_.Start(context, request, TurnOfCall::Form::kStream, [this](const absl::Status& status) {
+      if (!status.ok()) return End(status);
+      OnNews();
     });
   }
 
   void OnWriteDone(bool ok) override {
-    Change([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      writing_ = false;
-      if (!ok) client_gone_ = true;
-    });
+    if (!ok) client_gone_ = true;
+    OnNews();
   }
 
-  void OnCancel() override { turn_.Cancel(); }
+  void OnCancel() override {
+    if (turn_.Cancel()) End(ClientLeft());
+  }
   void OnDone() override { delete this; }
 
  private:
-  enum class Next { kWait, kWrite, kFinish };
-
-  // Changes the state under the lock, then does what follows from it outside: a write or a finish
-  // may end in OnDone, which deletes this, before it returns.
-  template <class Work>
-  void Change(Work work) {
-    Next next;
-    {
-      absl::MutexLock lock(&mutex_);
-      work();
-      next = Decide();
-    }
-    if (next == Next::kWrite) StartWrite(&event_);
-    if (next == Next::kFinish) FinishStream();
-  }
-
-  Next Decide() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (writing_ || finishing_) return Next::kWait;
-    if (client_gone_) pending_.clear();
-    if (!pending_.empty()) {
-      event_.mutable_delta()->swap(pending_);
-      pending_.clear();
-      writing_ = true;
-      return Next::kWrite;
-    }
-    finishing_ = ended_;
-    return ended_ ? Next::kFinish : Next::kWait;
-  }
-
-  // Once, when nothing is in flight and the turn has ended: nobody else touches the state any more.
-  void FinishStream() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    if (client_gone_ && end_status_.ok())
-      end_status_ = MakeError(Reason::CANCELLED, "the client left");
-    const grpc::Status status = call_.Finish(end_status_);
-    if (status.ok()) {
-      StartWriteAndFinish(&done_, grpc::WriteOptions(), status);
-    } else {
-      Finish(status);
+  // A write or an end may lead to OnDone, which deletes this, before it returns.
+  void OnNews() override {
+    for (;;) {
+      switch (turn_.feed().Take(*this, &event_)) {
+        case TurnFeed::Next::kWait:
+          return;
+        case TurnFeed::Next::kEvent:
+          if (client_gone_) continue;
+          FillEvent();
+          return StartWrite(&message_);
+        case TurnFeed::Next::kEnd:
+          return End(client_gone_ && turn_.feed().result().status.ok()
+                         ? ClientLeft()
+                         : turn_.feed().result().status);
+        case TurnFeed::Next::kLeft:
+          return End(ClientLeft());
+      }
     }
   }
 
-  Core& core_;
+  void FillEvent() {
+    message_.clear_logprobs();
+    message_.set_sequence(event_.sequence);
+    switch (event_.kind) {
+      case chat::FeedEvent::Kind::kText:
+        message_.mutable_delta()->swap(event_.text);
+        for (const auto& logprob : event_.logprobs) Fill(logprob, message_.add_logprobs());
+        return;
+      case chat::FeedEvent::Kind::kReasoning:
+        message_.mutable_reasoning()->swap(event_.text);
+        return;
+      case chat::FeedEvent::Kind::kToolCall:
+        Fill(event_.tool_call, message_.mutable_tool_call());
+        return;
+    }
+  }
+
+  // Once, when nothing is in flight.
+  void End(const absl::Status& end) {
+    const grpc::Status status = turn_.Finish(end);
+    if (!status.ok()) return Finish(status);
+    message_.Clear();
+    FillDone(turn_.feed().result(), turn_.answer_id(), message_.mutable_done());
+    message_.set_sequence(turn_.feed().end_sequence());
+    StartWriteAndFinish(&message_, grpc::WriteOptions(), status);
+  }
+
   Call call_;
-  TurnHolder turn_;
-
-  absl::Mutex mutex_;
-  std::string pending_ ABSL_GUARDED_BY(mutex_);
-  v1::ChatStreamEvent event_;  // the write in flight
-  v1::ChatStreamEvent done_;
-  absl::Status end_status_ ABSL_GUARDED_BY(mutex_);
-  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
-  bool client_gone_ ABSL_GUARDED_BY(mutex_) = false;
-  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
-  bool finishing_ ABSL_GUARDED_BY(mutex_) = false;
+  TurnOfCall turn_;
+  chat::FeedEvent event_;
+  v1::ChatStreamEvent message_;  // the write in flight
+  bool client_gone_ = false;
 };
 
 }  // namespace
@@ -184,7 +143,7 @@ class ChatStreamCall final : public grpc::ServerWriteReactor<v1::ChatStreamEvent
 grpc::ServerUnaryReactor* StartChat(Core& core, grpc::CallbackServerContext& context,
                                     const v1::ChatRequest& request, v1::ChatResponse* response) {
   auto* call = new ChatCall(core, context, response);
-  call->Start(request);
+  call->Start(context, request);
   return call;
 }
 
@@ -192,7 +151,7 @@ grpc::ServerWriteReactor<v1::ChatStreamEvent>* StartChatStream(Core& core,
                                                                grpc::CallbackServerContext& context,
                                                                const v1::ChatRequest& request) {
   auto* call = new ChatStreamCall(core, context);
-  call->Start(request);
+  call->Start(context, request);
   return call;
 }
 

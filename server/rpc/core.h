@@ -7,6 +7,7 @@
 #include "server/base/executor.h"
 #include "server/base/ids.h"
 #include "server/chat/chat_service.h"
+#include "server/chat/keyed_turns.h"
 #include "server/jobs/job_queue.h"
 #include "server/jobs/job_runner.h"
 #include "server/models/model_catalog.h"
@@ -26,6 +27,7 @@ struct Core {
   retrieval::DocumentStore& documents;
   jobs::JobQueue& job_queue;
   jobs::JobRunner& job_runner;
+  chat::KeyedTurns& keyed_turns;
 };
 
 }  // namespace aibackend::rpc

@@ -1,7 +1,9 @@
 #include "server/rpc/jobs_rpc.h"
 
+#include "absl/strings/str_cat.h"
 #include "server/rpc/call.h"
 #include "server/rpc/convert.h"
+#include "server/rpc/idempotency.h"
 
 namespace aibackend::rpc {
 namespace {
@@ -24,6 +26,17 @@ absl::StatusOr<jobs::Json> ParamsOf(const v1::StartJobRequest& request) {
   return params;
 }
 
+// The key under which a job is started once, if the call has one.
+absl::StatusOr<absl::optional<jobs::SubmitKey>> SubmitKeyOf(
+    const grpc::CallbackServerContext& context, const std::string& kind, const jobs::Json& params) {
+  AIB_ASSIGN_OR_RETURN(auto key, IdempotencyKeyOf(context));
+  if (!key) return absl::optional<jobs::SubmitKey>();
+  // The contract's strings are UTF-8; what isn't is refused when it is stored.
+  const std::string text = params.dump(-1, ' ', false, jobs::Json::error_handler_t::replace);
+  return absl::make_optional(
+      jobs::SubmitKey{*std::move(key), Fingerprint(absl::StrCat(kind, "\n", text))});
+}
+
 }  // namespace
 
 grpc::ServerUnaryReactor* StartJob(Core& core, grpc::CallbackServerContext& context,
@@ -31,9 +44,10 @@ grpc::ServerUnaryReactor* StartJob(Core& core, grpc::CallbackServerContext& cont
   const std::string kind = request.kind().empty() ? kDefaultKind : request.kind();
   return (new BlockingCall(core, context, "StartJob"))
       ->Record(kind)
-      ->Run([&core, &request, response, kind](Call&) {
+      ->Run([&core, &context, &request, response, kind](Call&) {
         AIB_ASSIGN_OR_RETURN(const jobs::Json params, ParamsOf(request));
-        AIB_ASSIGN_OR_RETURN(const jobs::Job job, core.job_runner.Submit(kind, params));
+        AIB_ASSIGN_OR_RETURN(const auto once, SubmitKeyOf(context, kind, params));
+        AIB_ASSIGN_OR_RETURN(const jobs::Job job, core.job_runner.Submit(kind, params, once));
         Fill(job, response);
         return absl::OkStatus();
       });

@@ -28,12 +28,14 @@ constexpr size_t kNameBytesMax = 256;
 #define AIB_REQUEST_COLUMNS                                                             \
   "row_id, request_id, created_at, endpoint, user_id, model, status, prompt, response," \
   " prompt_bytes, response_bytes, prompt_tokens, completion_tokens, usage_estimated,"   \
-  " cost_nano_usd, response_time_ms, ttft_ms, error_reason"
+  " cost_nano_usd, response_time_ms, ttft_ms, error_reason, cached_tokens,"             \
+  " reasoning_tokens, upstream_calls, replay_of"
 
 constexpr char kUpsert[] =
     "INSERT INTO requests (" AIB_REQUEST_COLUMNS
     ")"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,"
+    " $20, $21, $22)"
     " ON CONFLICT (row_id) DO UPDATE SET request_id = excluded.request_id,"
     " created_at = excluded.created_at, endpoint = excluded.endpoint, user_id = excluded.user_id,"
     " model = excluded.model, status = excluded.status, prompt = excluded.prompt,"
@@ -41,7 +43,9 @@ constexpr char kUpsert[] =
     " response_bytes = excluded.response_bytes, prompt_tokens = excluded.prompt_tokens,"
     " completion_tokens = excluded.completion_tokens, usage_estimated = excluded.usage_estimated,"
     " cost_nano_usd = excluded.cost_nano_usd, response_time_ms = excluded.response_time_ms,"
-    " ttft_ms = excluded.ttft_ms, error_reason = excluded.error_reason";
+    " ttft_ms = excluded.ttft_ms, error_reason = excluded.error_reason,"
+    " cached_tokens = excluded.cached_tokens, reasoning_tokens = excluded.reasoning_tokens,"
+    " upstream_calls = excluded.upstream_calls, replay_of = excluded.replay_of";
 
 constexpr char kFirstPage[] =
     "SELECT " AIB_REQUEST_COLUMNS " FROM requests ORDER BY created_at DESC, row_id DESC LIMIT $1";
@@ -98,7 +102,11 @@ std::vector<Value> UpsertParameters(const RequestRow& row, const Ledger::Options
           row.cost.value,
           int64_t{row.response_time_ms},
           int64_t{row.ttft_ms},
-          row.error_reason};
+          row.error_reason,
+          int64_t{row.cached_tokens},
+          int64_t{row.reasoning_tokens},
+          int64_t{row.upstream_calls},
+          row.replay_of};
 }
 
 RequestRow ReadRow(const Row& columns) {
@@ -121,6 +129,10 @@ RequestRow ReadRow(const Row& columns) {
   row.response_time_ms = static_cast<int>(columns.Int(15));
   row.ttft_ms = static_cast<int>(columns.Int(16));
   row.error_reason = columns.Text(17);
+  row.cached_tokens = static_cast<int>(columns.Int(18));
+  row.reasoning_tokens = static_cast<int>(columns.Int(19));
+  row.upstream_calls = static_cast<int>(columns.Int(20));
+  row.replay_of = columns.Text(21);
   return row;
 }
 

@@ -34,7 +34,9 @@ struct Ordered {
 };
 bool Eval(Ordered* ordered) {
   Acquire(ordered->lock);
-  return ordered->condition->Eval();
+  const bool holds = ordered->condition->Eval();
+  Release(ordered->lock);
+  return holds;
 }
 
 }  // namespace

@@ -1,90 +1,13 @@
 #include "server/chat/chat_service.h"
 
-#include <atomic>
-#include <functional>
-
-#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "gtest/gtest.h"
 #include "server/base/status.h"
 #include "tests/unit/fake_clock.h"
+#include "tests/unit/server/chat/scripted_model.h"
 
 namespace aibackend::chat {
 namespace {
-
-// Always finds the same passage, with a settable confidence.
-class FakeRetriever final : public retrieval::Retriever {
- public:
-  retrieval::RetrieveResult Retrieve(const retrieval::RetrieveQuery& query) const override {
-    ++calls;
-    retrieval::RetrieveResult result;
-    result.confidence = confidence;
-    retrieval::Match match;
-    match.document_id = "doc";
-    match.chunk_id = "doc#0";
-    match.text = "The turtle swims.";
-    match.start = 10;
-    match.end = 27;
-    result.matches.push_back(match);
-    return result;
-  }
-  std::vector<WeightedTerm> Analyze(absl::string_view, const std::string&) const override {
-    return {};
-  }
-
-  double confidence = 0.9;
-  mutable std::atomic<int> calls{0};
-};
-
-// Hands the test the sink of its latest generation; the test plays the model.
-class ScriptedModel final : public models::LanguageModel {
- public:
-  models::ModelInfo info() const override {
-    models::ModelInfo info;
-    info.id = "scripted";
-    return info;
-  }
-
-  std::shared_ptr<models::Generation> Generate(
-      const models::GenerateRequest& request, std::shared_ptr<models::GenerateSink> sink) override {
-    absl::MutexLock lock(&mutex_);
-    request_ = request;
-    sink_ = std::move(sink);
-    ++calls_;
-    return std::make_shared<Handle>(*this);
-  }
-
-  // Waits until the model was called.
-  std::shared_ptr<models::GenerateSink> TakeSink() {
-    absl::MutexLock lock(&mutex_);
-    mutex_.Await(absl::Condition(
-        +[](std::shared_ptr<models::GenerateSink>* sink) { return *sink != nullptr; }, &sink_));
-    return std::move(sink_);
-  }
-  models::GenerateRequest request() {
-    absl::MutexLock lock(&mutex_);
-    return request_;
-  }
-  int calls() {
-    absl::MutexLock lock(&mutex_);
-    return calls_;
-  }
-  absl::Notification cancelled;
-
- private:
-  struct Handle final : models::Generation {
-    explicit Handle(ScriptedModel& owner) : model(owner) {}
-    void Cancel() override {
-      if (!model.cancelled.HasBeenNotified()) model.cancelled.Notify();
-    }
-    ScriptedModel& model;
-  };
-
-  absl::Mutex mutex_;
-  models::GenerateRequest request_;
-  std::shared_ptr<models::GenerateSink> sink_;
-  int calls_ = 0;
-};
 
 struct Collected final : TurnSink {
   void OnDelta(const models::Delta& delta) override {

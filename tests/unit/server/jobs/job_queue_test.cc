@@ -19,14 +19,16 @@ class JobQueueTest : public ::testing::Test {
   JobQueueTest()
       : database_(*storage::OpenSqlite(folder_.File("test.sqlite"))), queue_(*database_, clock_) {}
 
-  void Add(const std::string& id) {
+  Job NewJob(const std::string& id) {
     Job job;
     job.id = JobId(id);
     job.kind = "kind";
     job.params = R"({"a":1})";
     job.created_at = clock_.Now();
-    ASSERT_TRUE(queue_.Enqueue(job).ok());
+    return job;
   }
+
+  void Add(const std::string& id) { ASSERT_TRUE(queue_.Enqueue(NewJob(id)).ok()); }
 
   // The claimed job, which must be there.
   Job Claimed(const std::string& worker) {
@@ -60,6 +62,41 @@ TEST_F(JobQueueTest, ANewJobIsQueuedAndComesBackWhole) {
   EXPECT_EQ(job.created_at, clock_.Now());
   EXPECT_EQ(job.started_at, absl::InfinitePast());
   EXPECT_EQ(job.finished_at, absl::InfinitePast());
+}
+
+TEST_F(JobQueueTest, AKeyGivesOneJobWhateverHasBecomeOfIt) {
+  ASSERT_TRUE(queue_.EnqueueOnce(NewJob("a"), {"key", "f"}).ok());
+  ASSERT_TRUE(queue_.Succeed(Claimed("w"), R"({"x":2})").ok());
+  const auto again = queue_.EnqueueOnce(NewJob("b"), {"key", "f"});
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->id, JobId("a"));
+  EXPECT_EQ(again->status, JobStatus::kSucceeded);
+  EXPECT_EQ(again->result, R"({"x":2})");
+  EXPECT_EQ(ReasonOf(queue_.Get(JobId("b")).status()), Reason::JOB_NOT_FOUND);
+  EXPECT_EQ(queue_.EnqueueOnce(NewJob("b"), {"other key", "f"})->id, JobId("b"));
+}
+
+TEST_F(JobQueueTest, AKeyWithAnotherJobIsRefusedAndStoresNothing) {
+  ASSERT_TRUE(queue_.EnqueueOnce(NewJob("a"), {"key", "f"}).ok());
+  EXPECT_EQ(ReasonOf(queue_.EnqueueOnce(NewJob("b"), {"key", "g"}).status()),
+            Reason::IDEMPOTENCY_KEY_REUSED);
+  EXPECT_EQ(ReasonOf(queue_.Get(JobId("b")).status()), Reason::JOB_NOT_FOUND);
+}
+
+TEST_F(JobQueueTest, ManyAtTheSameMomentMakeOneJob) {
+  constexpr int kThreads = 8;
+  std::vector<std::string> ids(kThreads);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      const auto job = queue_.EnqueueOnce(NewJob(absl::StrCat("job", t)), {"key", "f"});
+      EXPECT_TRUE(job.ok()) << job.status();
+      ids[t] = job.value_or(Job()).id.value;
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_THAT(ids, ::testing::Each(ids[0]));
+  EXPECT_EQ(queue_.List(100, "")->jobs.size(), 1u);
 }
 
 TEST_F(JobQueueTest, AJobThatIsNotThereIsNotFound) {

@@ -8,6 +8,7 @@
 #include "absl/synchronization/notification.h"
 #include "aibackend/v1/aibackend.grpc.pb.h"
 #include "gtest/gtest.h"
+#include "server/rpc/answer_codec.h"
 #include "server/storage/database.h"
 #include "server/storage/group_writer.h"
 #include "tests/unit/temp_folder.h"
@@ -75,9 +76,12 @@ class CallTest : public ::testing::Test {
   chat::ChatService chat_{models_, *documents_, executor_, clock_, {}};
   jobs::JobQueue job_queue_{*database_, clock_};
   jobs::JobRunner job_runner_{job_queue_, ids_, clock_, {}, {}};
+  Timer timer_;
+  chat::KeptAnswers kept_answers_{*database_, writer_, clock_, MakeAnswerCodec()};
+  chat::KeyedTurns keyed_turns_{chat_, kept_answers_, executor_, timer_, clock_, {}};
   access::Gatekeeper gatekeeper_{""};
-  Core core_{gatekeeper_, clock_, ids_,        executor_,  ledger_,
-             models_,     chat_,  *documents_, job_queue_, job_runner_};
+  Core core_{gatekeeper_, clock_,      ids_,       executor_,   ledger_,     models_,
+             chat_,       *documents_, job_queue_, job_runner_, keyed_turns_};
   OneMethod service_{core_};
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::AiBackend::Stub> stub_;

@@ -86,6 +86,20 @@ TEST_F(MigrationsTest, TheEmbeddedOnesCountUpFromOne) {
   EXPECT_GT(expected, 1);
 }
 
+TEST_F(MigrationsTest, RowsOfTheFirstSchemaAreStillThereUnderTheLatest) {
+  const absl::Span<const Migration> all = EmbeddedMigrations();
+  ASSERT_TRUE(Migrate(*connection_, all.first(1)).ok());
+  ASSERT_TRUE(connection_
+                  ->Execute("INSERT INTO requests VALUES ('row', 'req', 1, 'Chat', '', 'm', 'OK',"
+                            " '', '', 0, 0, 3, 4, 0, 0, 5, 6, '')",
+                            {})
+                  .ok());
+  ASSERT_TRUE(Migrate(*connection_, all).ok());
+  EXPECT_THAT(Texts("SELECT row_id FROM requests WHERE prompt_tokens = 3 AND cached_tokens = 0"
+                    " AND upstream_calls = 0 AND replay_of = ''"),
+              ElementsAre("row"));
+}
+
 TEST(TwoOpeners, ThreadsThatCreateOneFileAtOnceAllComeUp) {
   for (int round = 0; round < 5; ++round) {
     TempFolder folder;

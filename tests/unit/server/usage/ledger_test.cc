@@ -68,6 +68,10 @@ TEST_F(LedgerTest, ARowComesBackAsItEnded) {
   row.response_time_ms = 12;
   row.ttft_ms = 7;
   row.error_reason = "INTERNAL";
+  row.cached_tokens = 2;
+  row.reasoning_tokens = 1;
+  row.upstream_calls = 6;
+  row.replay_of = "req-first";
   ledger_->Begin(Row("a"));
   ledger_->End(row);
   Flush();
@@ -90,6 +94,10 @@ TEST_F(LedgerTest, ARowComesBackAsItEnded) {
   EXPECT_EQ(rows[0].response_time_ms, 12);
   EXPECT_EQ(rows[0].ttft_ms, 7);
   EXPECT_EQ(rows[0].error_reason, "INTERNAL");
+  EXPECT_EQ(rows[0].cached_tokens, 2);
+  EXPECT_EQ(rows[0].reasoning_tokens, 1);
+  EXPECT_EQ(rows[0].upstream_calls, 6);
+  EXPECT_EQ(rows[0].replay_of, "req-first");
 }
 
 TEST_F(LedgerTest, ARowThatBeginsAndEndsWithinAnIntervalIsWrittenOnce) {
