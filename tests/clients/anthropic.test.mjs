@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
 import { jsonSchemaOutputFormat } from '@anthropic-ai/sdk/helpers/json-schema';
-import { adminKey, checkCitations, person, png, somePerson, startSdkStack, unanswerable, weather, weatherArguments } from './sdk_stack.mjs';
+import { adminKey, checkCitations, collect, person, png, somePerson, startSdkStack, unanswerable, weather, weatherArguments } from './sdk_stack.mjs';
 
 let stack, upstream, sdk, client;
 before(async () => {
@@ -21,16 +21,8 @@ const stream = (body, options) => client.messages.stream({ ...hello, ...body }, 
 const tool = { name: 'get_weather', description: 'Looks outside.', input_schema: weather };
 const textOf = ({ content }) => content.filter(({ type }) => type === 'text').map(({ text }) => text).join('');
 
-// A raw stream's events, and what they were before it failed.
-async function collect(body) {
-  const items = [];
-  try {
-    for await (const item of await create({ ...body, stream: true })) items.push(item);
-  } catch (failure) {
-    return { items, failure };
-  }
-  return { items };
-}
+// A raw stream's events.
+const events = async (body) => collect(await create({ ...body, stream: true }));
 
 test('a message answers whole, with the model\'s own usage and the request\'s id', async () => {
   const { data, request_id } = await client.messages.create({ ...hello, system: 'be brief' }).withResponse();
@@ -49,7 +41,7 @@ test('a message answers whole, with the model\'s own usage and the request\'s id
 });
 
 test('a message streams the same, in the events of their API', async () => {
-  const { items, failure } = await collect({});
+  const { items, failure } = await events({});
   assert.ifError(failure);
   assert.deepEqual([items[0].type, items[1].type], ['message_start', 'content_block_start']);
   assert.deepEqual(items.slice(-3).map(({ type }) => type), ['content_block_stop', 'message_delta', 'message_stop']);
@@ -120,7 +112,7 @@ for (const model of ['claude', 'gpt']) {
 
     test('a stream that is cut in a tool\'s arguments is an error', async () => {
       await upstream.control({ toolCall: true, fault: 'tool-cut' });
-      const { items, failure } = await collect({ model, messages, tools: [tool] });
+      const { items, failure } = await events({ model, messages, tools: [tool] });
       assert.ok(failure instanceof Anthropic.APIError, String(failure));
       assert.ok(!items.some(({ type }) => type === 'message_stop'));
     });
@@ -237,7 +229,7 @@ describe('errors are the SDK\'s own', () => {
   test('a stream that breaks midway throws after what it had', async () => {
     for (const fault of ['cut-mid-stream', 'end-mid-stream', 'error-mid-stream']) {
       await upstream.control({ fault });
-      const { items, failure } = await collect({});
+      const { items, failure } = await events({});
       assert.ok(failure instanceof Anthropic.APIError, `${fault}: ${failure}`);
       assert.equal(items.map(({ delta }) => delta?.text ?? '').join(''), 'You said: hello');
       assert.ok(!items.some(({ type }) => type === 'message_delta' || type === 'message_stop'), 'it looked finished');
@@ -285,7 +277,7 @@ describe('answers from documents', () => {
     assert.match(JSON.stringify((await upstream.lastRequest()).body.system), /Python web framework/);
     assert.equal(answer.citations.length, 1);
     await checkCitations(stack, answer.citations);
-    const { items } = await collect({ model: 'docs/claude', messages: [user('What is FastAPI?')] });
+    const { items } = await events({ model: 'docs/claude', messages: [user('What is FastAPI?')] });
     assert.deepEqual(items.find(({ type }) => type === 'message_delta').citations, answer.citations);
   });
 
