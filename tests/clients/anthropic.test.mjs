@@ -57,15 +57,16 @@ test('max_tokens, stop sequences, thinking and cached tokens arrive as Anthropic
   const short = await create({ max_tokens: 2 });
   assert.equal(short.stop_reason, 'max_tokens');
   assert.equal(textOf(short), 'You said:');
-  for (const call of [create({ stop_sequences: ['there'] }), stream({ stop_sequences: ['there'] }).finalMessage()]) {
-    const stopped = await call;
+  const stop_sequences = ['there'];
+  for (const call of [() => create({ stop_sequences }), () => stream({ stop_sequences }).finalMessage()]) {
+    const stopped = await call();
     assert.equal(stopped.stop_reason, 'stop_sequence');
     assert.equal(stopped.stop_sequence, 'there');
     assert.equal(textOf(stopped).trim(), 'You said: hello');
   }
   await upstream.control({ reasoning: 'let me think', cachedTokens: 1 });
-  for (const call of [create({}), stream({}).finalMessage()]) {
-    const thought = await call;
+  for (const call of [() => create({}), () => stream({}).finalMessage()]) {
+    const thought = await call();
     assert.deepEqual(thought.content.map(({ type }) => type), ['thinking', 'text']);
     assert.equal(thought.content[0].thinking, 'let me think');
     assert.equal(thought.usage.cache_read_input_tokens, 1);
@@ -184,7 +185,11 @@ describe('errors are the SDK\'s own', () => {
 
   test('401 AuthenticationError: a wrong key, and none of it is told', async () => {
     const stranger = new Anthropic({ baseURL: stack.url, apiKey: 'sk-of-a-stranger', maxRetries: 0 });
-    for (const call of [stranger.messages.create(hello), stranger.messages.countTokens({ model: 'claude', messages: hello.messages })]) {
+    for (const call of [
+      () => stranger.messages.create(hello),
+      () => stranger.messages.create({ ...hello, stream: true }),
+      () => stranger.messages.countTokens({ model: 'claude', messages: hello.messages }),
+    ]) {
       await assert.rejects(call, (error) => {
         assert.ok(error instanceof Anthropic.AuthenticationError, String(error));
         assert.equal(error.error.error.type, 'authentication_error');

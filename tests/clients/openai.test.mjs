@@ -230,7 +230,12 @@ describe('errors are the SDK\'s own', () => {
 
   test('401 AuthenticationError: a wrong key, and none of it is told', async () => {
     const stranger = new OpenAI({ baseURL: `${stack.url}/v1`, apiKey: 'sk-of-a-stranger', maxRetries: 0 });
-    for (const call of [stranger.chat.completions.create(hello), stranger.models.list(), stranger.embeddings.create({ model: 'embedder', input: 'x' })]) {
+    for (const call of [
+      () => stranger.chat.completions.create(hello),
+      () => stranger.chat.completions.create({ ...hello, stream: true }),
+      () => stranger.embeddings.create({ model: 'embedder', input: 'x' }),
+      () => stranger.models.list(),
+    ]) {
       await assert.rejects(call, (error) => {
         assert.ok(error instanceof OpenAI.AuthenticationError, String(error));
         assert.equal(error.code, 'invalid_api_key');
