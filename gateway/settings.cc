@@ -159,7 +159,11 @@ absl::StatusOr<Invocation> Load(int argc, const char* const* argv) {
   Invocation invocation;
   CLI::App app("aibackend-gateway: the AI backend's REST side", "aibackend-gateway");
   app.set_version_flag("--version", kVersion);
-  app.set_config("--config", "", "A TOML file; its [gateway] section is read")
+  // CLI11 reads the file before the environment: a name from there must be given beforehand.
+  const char* named = std::getenv("AIB_CONFIG");
+  const std::string file_name = named ? named : "";
+  app.set_config("--config", file_name, "A TOML file; its [gateway] section is read",
+                 /*config_required=*/!file_name.empty())
       ->envname("AIB_CONFIG");
   app.config_formatter(std::make_shared<GatewaySection>(app));
   app.allow_config_extras(CLI::config_extras_mode::error);

@@ -356,7 +356,11 @@ absl::StatusOr<Invocation> Load(int argc, const char* const* argv) {
   Invocation invocation;
   CLI::App app("aibackend-server: the AI backend's gRPC service", "aibackend-server");
   app.set_version_flag("--version", kVersion);
-  app.set_config("--config", "", "A TOML file; its [server] section is read")
+  // CLI11 reads the file before the environment: a name from there must be given beforehand.
+  const char* named = std::getenv("AIB_CONFIG");
+  const std::string file_name = named ? named : "";
+  app.set_config("--config", file_name, "A TOML file; its [server] section is read",
+                 /*config_required=*/!file_name.empty())
       ->envname("AIB_CONFIG");
   const auto file = std::make_shared<SettingsFile>("server", app);
   app.config_formatter(file);

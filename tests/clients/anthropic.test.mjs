@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
 import { jsonSchemaOutputFormat } from '@anthropic-ai/sdk/helpers/json-schema';
-import { adminKey, checkCitations, person, png, somePerson, startSdkStack, unanswerable, weather, weatherArguments } from './sdk_stack.mjs';
+import { adminKey, checkCitations, collect, person, png, somePerson, startSdkStack, unanswerable, weather, weatherArguments } from './sdk_stack.mjs';
 
 let stack, upstream, sdk, client;
 before(async () => {
@@ -21,16 +21,8 @@ const stream = (body, options) => client.messages.stream({ ...hello, ...body }, 
 const tool = { name: 'get_weather', description: 'Looks outside.', input_schema: weather };
 const textOf = ({ content }) => content.filter(({ type }) => type === 'text').map(({ text }) => text).join('');
 
-// A raw stream's events, and what they were before it failed.
-async function collect(body) {
-  const items = [];
-  try {
-    for await (const item of await create({ ...body, stream: true })) items.push(item);
-  } catch (failure) {
-    return { items, failure };
-  }
-  return { items };
-}
+// A raw stream's events.
+const events = async (body) => collect(await create({ ...body, stream: true }));
 
 test('a message answers whole, with the model\'s own usage and the request\'s id', async () => {
   const { data, request_id } = await client.messages.create({ ...hello, system: 'be brief' }).withResponse();
@@ -49,7 +41,7 @@ test('a message answers whole, with the model\'s own usage and the request\'s id
 });
 
 test('a message streams the same, in the events of their API', async () => {
-  const { items, failure } = await collect({});
+  const { items, failure } = await events({});
   assert.ifError(failure);
   assert.deepEqual([items[0].type, items[1].type], ['message_start', 'content_block_start']);
   assert.deepEqual(items.slice(-3).map(({ type }) => type), ['content_block_stop', 'message_delta', 'message_stop']);
@@ -65,15 +57,16 @@ test('max_tokens, stop sequences, thinking and cached tokens arrive as Anthropic
   const short = await create({ max_tokens: 2 });
   assert.equal(short.stop_reason, 'max_tokens');
   assert.equal(textOf(short), 'You said:');
-  for (const call of [create({ stop_sequences: ['there'] }), stream({ stop_sequences: ['there'] }).finalMessage()]) {
-    const stopped = await call;
+  const stop_sequences = ['there'];
+  for (const call of [() => create({ stop_sequences }), () => stream({ stop_sequences }).finalMessage()]) {
+    const stopped = await call();
     assert.equal(stopped.stop_reason, 'stop_sequence');
     assert.equal(stopped.stop_sequence, 'there');
     assert.equal(textOf(stopped).trim(), 'You said: hello');
   }
   await upstream.control({ reasoning: 'let me think', cachedTokens: 1 });
-  for (const call of [create({}), stream({}).finalMessage()]) {
-    const thought = await call;
+  for (const call of [() => create({}), () => stream({}).finalMessage()]) {
+    const thought = await call();
     assert.deepEqual(thought.content.map(({ type }) => type), ['thinking', 'text']);
     assert.equal(thought.content[0].thinking, 'let me think');
     assert.equal(thought.usage.cache_read_input_tokens, 1);
@@ -120,7 +113,7 @@ for (const model of ['claude', 'gpt']) {
 
     test('a stream that is cut in a tool\'s arguments is an error', async () => {
       await upstream.control({ toolCall: true, fault: 'tool-cut' });
-      const { items, failure } = await collect({ model, messages, tools: [tool] });
+      const { items, failure } = await events({ model, messages, tools: [tool] });
       assert.ok(failure instanceof Anthropic.APIError, String(failure));
       assert.ok(!items.some(({ type }) => type === 'message_stop'));
     });
@@ -192,7 +185,11 @@ describe('errors are the SDK\'s own', () => {
 
   test('401 AuthenticationError: a wrong key, and none of it is told', async () => {
     const stranger = new Anthropic({ baseURL: stack.url, apiKey: 'sk-of-a-stranger', maxRetries: 0 });
-    for (const call of [stranger.messages.create(hello), stranger.messages.countTokens({ model: 'claude', messages: hello.messages })]) {
+    for (const call of [
+      () => stranger.messages.create(hello),
+      () => stranger.messages.create({ ...hello, stream: true }),
+      () => stranger.messages.countTokens({ model: 'claude', messages: hello.messages }),
+    ]) {
       await assert.rejects(call, (error) => {
         assert.ok(error instanceof Anthropic.AuthenticationError, String(error));
         assert.equal(error.error.error.type, 'authentication_error');
@@ -237,7 +234,7 @@ describe('errors are the SDK\'s own', () => {
   test('a stream that breaks midway throws after what it had', async () => {
     for (const fault of ['cut-mid-stream', 'end-mid-stream', 'error-mid-stream']) {
       await upstream.control({ fault });
-      const { items, failure } = await collect({});
+      const { items, failure } = await events({});
       assert.ok(failure instanceof Anthropic.APIError, `${fault}: ${failure}`);
       assert.equal(items.map(({ delta }) => delta?.text ?? '').join(''), 'You said: hello');
       assert.ok(!items.some(({ type }) => type === 'message_delta' || type === 'message_stop'), 'it looked finished');
@@ -285,7 +282,7 @@ describe('answers from documents', () => {
     assert.match(JSON.stringify((await upstream.lastRequest()).body.system), /Python web framework/);
     assert.equal(answer.citations.length, 1);
     await checkCitations(stack, answer.citations);
-    const { items } = await collect({ model: 'docs/claude', messages: [user('What is FastAPI?')] });
+    const { items } = await events({ model: 'docs/claude', messages: [user('What is FastAPI?')] });
     assert.deepEqual(items.find(({ type }) => type === 'message_delta').citations, answer.citations);
   });
 

@@ -52,6 +52,17 @@ export const somePerson = { name: 'a name', age: 1, tags: ['a tags'] };
 // Says nothing about this: what the sample corpus has no evidence for.
 export const unanswerable = 'Who won the 1987 Tour de France bicycle race?';
 
+// An iterable's items, and what they were before it failed.
+export async function collect(stream) {
+  const items = [];
+  try {
+    for await (const item of stream) items.push(item);
+  } catch (failure) {
+    return { items, failure };
+  }
+  return { items };
+}
+
 // Each citation is a verbatim piece of a stored document.
 export async function checkCitations(stack, citations) {
   for (const { document_id, start, end, text } of citations) {
