@@ -1,15 +1,30 @@
 #include "server/model_stack.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/random/random.h"
+#include "absl/strings/str_cat.h"
 #include "server/models/anthropic_model.h"
+#include "server/models/balance.h"
+#include "server/models/circuit_breaker.h"
+#include "server/models/concurrency_cap.h"
+#include "server/models/fallback.h"
+#include "server/models/openai_embedding_model.h"
 #include "server/models/openai_model.h"
+#include "server/models/retry.h"
 
 namespace aibackend {
 namespace {
 
 using config::ModelSettings;
 using config::UpstreamSettings;
+
+// The longest wait between two attempts that no Retry-After asks for.
+constexpr absl::Duration kRetryCap = absl::Seconds(5);
+// So that an upstream which is well again is found out soon, and within a Retry-After that is
+// waited for.
+constexpr absl::Duration kCircuitOpenMax = absl::Seconds(5);
 
 net::HttpTimeouts TimeoutsOf(const config::UpstreamTimeouts& timeouts) {
   return {absl::Milliseconds(timeouts.connect_ms), absl::Milliseconds(timeouts.first_token_ms),
@@ -29,28 +44,103 @@ std::unique_ptr<models::LanguageModel> MakeAdapter(net::HttpClient& http,
   return std::make_unique<Adapter>(http, std::move(options));
 }
 
+// Uniform in [0, 1), from any thread.
+double Random() {
+  thread_local absl::BitGen bits;
+  return absl::Uniform(bits, 0.0, 1.0);
+}
+
+models::Retry::Options RetryOptions(const ModelSettings& model) {
+  models::Retry::Options options;
+  options.retries = model.retries;
+  options.base = absl::Milliseconds(model.retry_base_ms);
+  options.cap = kRetryCap;
+  options.wait_max = absl::Milliseconds(model.retry_wait_max_ms);
+  options.random = Random;
+  return options;
+}
+
+models::Circuit::Options CircuitOptions(const ModelSettings& model) {
+  models::Circuit::Options options;
+  options.failures = model.breaker_failures;
+  options.open_for = absl::Milliseconds(model.breaker_open_ms);
+  options.open_max = std::max(options.open_for, kCircuitOpenMax);
+  return options;
+}
+
 }  // namespace
 
+// What the settings have checked (names taken once, fallbacks that exist) is not checked again.
 ModelStack::ModelStack(const std::vector<ModelSettings>& settings, net::HttpClient& http,
                        Timer& timer, Clock& clock, models::LanguageModel& embedded)
     : http_(http), timer_(timer), clock_(clock) {
+  std::map<std::string, models::LanguageModel*> bases = {{embedded.info().id, &embedded}};
   for (const ModelSettings& model : settings) {
-    if (model.kind == ModelSettings::Kind::kEmbedding) continue;
-    // The settings have checked that no two names are equal.
-    catalog_.Add(BuildBase(model)).IgnoreError();
+    if (model.kind == ModelSettings::Kind::kChat) bases[model.name] = &BuildBase(model);
+  }
+  for (const ModelSettings& model : settings) {
+    if (model.kind == ModelSettings::Kind::kEmbedding) {
+      AddEmbedding(model);
+      continue;
+    }
+    std::vector<models::LanguageModel*> chain = {bases.at(model.name)};
+    for (const std::string& name : model.fallbacks) chain.push_back(bases.at(name));
+    models::LanguageModel& whole =
+        chain.size() == 1 ? *chain.front()
+                          : Own(std::make_unique<models::Fallback>(std::move(chain), timer_));
+    catalog_.Add(whole, model.aliases).IgnoreError();
   }
   catalog_.Add(embedded).IgnoreError();
 }
 
 models::LanguageModel& ModelStack::BuildBase(const ModelSettings& model) {
-  return BuildUpstream(model, model.upstreams.front());
+  std::vector<models::Balance::Upstream> upstreams;
+  for (const UpstreamSettings& upstream : model.upstreams) {
+    upstreams.push_back({&BuildUpstream(model, upstream), upstream.weight});
+  }
+  models::LanguageModel* base = upstreams.front().model;
+  if (upstreams.size() > 1) {
+    models::ModelInfo info = base->info();
+    info.description = absl::StrCat(upstreams.size(), " upstreams, first ", info.description);
+    base = &Own(
+        std::make_unique<models::Balance>(std::move(info), std::move(upstreams), timer_, Random));
+  }
+  if (model.retries == 0) return *base;
+  return Own(std::make_unique<models::Retry>(*base, timer_, RetryOptions(model)));
 }
 
 models::LanguageModel& ModelStack::BuildUpstream(const ModelSettings& model,
                                                  const UpstreamSettings& upstream) {
-  language_.push_back(model.provider == ModelSettings::Provider::kAnthropic
-                          ? MakeAdapter<models::AnthropicModel>(http_, model, upstream)
-                          : MakeAdapter<models::OpenAiModel>(http_, model, upstream));
+  models::LanguageModel* built =
+      &Own(model.provider == ModelSettings::Provider::kAnthropic
+               ? MakeAdapter<models::AnthropicModel>(http_, model, upstream)
+               : MakeAdapter<models::OpenAiModel>(http_, model, upstream));
+  if (upstream.concurrent_max > 0) {
+    models::ConcurrencyCap::Options options;
+    options.running_max = static_cast<size_t>(upstream.concurrent_max);
+    options.queued_max = static_cast<size_t>(upstream.queue_max);
+    options.wait_max = absl::Milliseconds(upstream.timeouts.first_token_ms);
+    built = &Own(std::make_unique<models::ConcurrencyCap>(*built, timer_, options));
+  }
+  if (model.breaker_failures == 0) return *built;
+  return Own(
+      std::make_unique<models::CircuitBreaker>(*built, timer_, clock_, CircuitOptions(model)));
+}
+
+void ModelStack::AddEmbedding(const ModelSettings& model) {
+  const UpstreamSettings& upstream = model.upstreams.front();  // there is one
+  models::OpenAiEmbeddingModel::Options options;
+  options.id = model.name;
+  options.upstream_model = upstream.model;
+  options.base_url = upstream.base_url;
+  options.api_key = upstream.api_key;
+  options.timeouts = TimeoutsOf(upstream.timeouts);
+  embedding_.push_back(std::make_unique<models::OpenAiEmbeddingModel>(http_, std::move(options)));
+  catalog_.Add(*embedding_.back(), model.aliases).IgnoreError();
+}
+
+models::LanguageModel& ModelStack::Own(std::unique_ptr<models::LanguageModel> model) {
+  language_.push_back(std::move(model));
   return *language_.back();
 }
 

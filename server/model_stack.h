@@ -37,12 +37,11 @@ class ModelStack {
   const models::ModelCatalog& catalog() const { return catalog_; }
 
  private:
-  template <class Model>
-  Model& Own(std::unique_ptr<Model> model);
+  models::LanguageModel& Own(std::unique_ptr<models::LanguageModel> model);
   models::LanguageModel& BuildUpstream(const config::ModelSettings& model,
                                        const config::UpstreamSettings& upstream);
   models::LanguageModel& BuildBase(const config::ModelSettings& model);
-  models::EmbeddingModel& BuildEmbedding(const config::ModelSettings& model);
+  void AddEmbedding(const config::ModelSettings& model);
 
   net::HttpClient& http_;
   Timer& timer_;

@@ -254,7 +254,10 @@ ModelSettings ReadModel(const std::string& name, const toml::node& node,
   }
   if (model.kind == ModelSettings::Kind::kEmbedding && !model.fallbacks.empty()) {
     problems.Add(table.At("fallbacks"), table.Node("fallbacks"),
-                 "another model's embeddings don't fit; give several upstreams instead");
+                 "another model's embeddings don't fit this one's");
+  }
+  if (model.kind == ModelSettings::Kind::kEmbedding && model.upstreams.size() > 1) {
+    problems.Add(table.At("upstreams"), table.Node("upstreams"), "an embedding model has one");
   }
   for (const std::string& word : model.aliases) {
     if (!IsModelName(word)) {

@@ -201,7 +201,7 @@ struct ModelInfo {
   std::string description;
   std::vector<std::string> ignored_parameters;
   double temperature_max = 2;  // a turn with more is not for this model
-  std::vector<std::string> aliases;
+  std::vector<std::string> aliases;  // told by the catalog
   // False: it answers from documents alone, so that they are always searched, and it takes neither
   // tools nor images nor a response format.
   bool is_general = true;

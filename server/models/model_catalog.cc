@@ -10,31 +10,39 @@ namespace aibackend::models {
 namespace {
 
 template <class Kind, class Model>
-absl::Status AddTo(Kind& kind, Model& model) {
-  const ModelInfo info = model.info();
-  std::vector<std::string> names = info.aliases;
-  names.push_back(info.id);
-  for (std::string& name : names) {
+absl::Status AddTo(Kind& kind, Model& model, std::vector<std::string> aliases) {
+  std::vector<std::string> names = aliases;
+  names.push_back(model.info().id);
+  for (const std::string& name : names) {
     if (!kind.by_name.emplace(name, &model).second) {
       return absl::InvalidArgumentError(absl::StrCat("two models are named '", name, "'"));
     }
   }
-  kind.models.push_back(&model);
+  kind.models.push_back({&model, std::move(aliases)});
   return absl::OkStatus();
+}
+
+template <class Kind>
+std::vector<ModelInfo> InfosOf(const Kind& kind) {
+  std::vector<ModelInfo> infos;
+  for (const auto& entry : kind.models) {
+    infos.push_back(entry.model->info());
+    infos.back().aliases = entry.aliases;
+  }
+  return infos;
 }
 
 template <class Kind>
 auto FindIn(const Kind& kind, const std::string& name, absl::string_view what)
     -> absl::StatusOr<typename decltype(kind.by_name)::mapped_type> {
-  if (name.empty() && !kind.models.empty()) return kind.models.front();
+  if (name.empty() && !kind.models.empty()) return kind.models.front().model;
   const auto found = kind.by_name.find(name);
   if (found != kind.by_name.end()) return found->second;
   if (kind.models.empty()) {
     return MakeError(Reason::MODEL_NOT_FOUND, absl::StrCat("there is no ", what), "model");
   }
   std::vector<std::string> known;
-  for (auto* model : kind.models) {
-    const ModelInfo info = model->info();
+  for (const ModelInfo& info : InfosOf(kind)) {
     known.push_back(info.id);
     known.insert(known.end(), info.aliases.begin(), info.aliases.end());
   }
@@ -44,20 +52,13 @@ auto FindIn(const Kind& kind, const std::string& name, absl::string_view what)
       "model");
 }
 
-template <class Kind>
-std::vector<ModelInfo> InfosOf(const Kind& kind) {
-  std::vector<ModelInfo> infos;
-  for (auto* model : kind.models) infos.push_back(model->info());
-  return infos;
-}
-
 }  // namespace
 
-absl::Status ModelCatalog::Add(LanguageModel& model) {
-  return AddTo(language_, model);
+absl::Status ModelCatalog::Add(LanguageModel& model, std::vector<std::string> aliases) {
+  return AddTo(language_, model, std::move(aliases));
 }
-absl::Status ModelCatalog::Add(EmbeddingModel& model) {
-  return AddTo(embedding_, model);
+absl::Status ModelCatalog::Add(EmbeddingModel& model, std::vector<std::string> aliases) {
+  return AddTo(embedding_, model, std::move(aliases));
 }
 
 absl::StatusOr<LanguageModel*> ModelCatalog::Find(const std::string& name) const {
