@@ -142,8 +142,10 @@ void Declare(CLI::App& app, Settings& s) {
       ->default_val(5'000)
       ->check(CLI::Range(0, 600'000))
       ->group("Models");
-  app.add_option("--upstream-breaker-failures", s.upstream_breaker_failures,
-                 "Failures in a row after which a model server is left alone; 0: never")
+  app.add_option(
+         "--upstream-breaker-failures", s.upstream_breaker_failures,
+         "Failures in a row after which a model server is left alone, where another one can "
+         "serve instead; 0: never")
       ->envname("AIB_UPSTREAM_BREAKER_FAILURES")
       ->default_val(10)
       ->check(CLI::Range(0, 1'000'000))
@@ -284,6 +286,7 @@ std::vector<ModelSettings> EnvironmentModels(const Settings& s) {
                        const std::string& api_key) -> ModelSettings& {
     ModelSettings model = ModelDefaults(s);
     model.name = name;
+    model.breaker_failures = 0;  // nothing else could serve
     model.upstreams[0].base_url = base_url;
     model.upstreams[0].api_key = api_key;
     model.upstreams[0].model = name;

@@ -248,6 +248,8 @@ ModelSettings ReadModel(const std::string& name, const toml::node& node,
   ReadUpstream(table, problems, &common);
   model.upstreams = ReadUpstreams(table, problems, common, node);
   table.Finish();
+  const bool has_alternative = model.upstreams.size() > 1 || !model.fallbacks.empty();
+  if (!has_alternative && !table.Has("breaker_failures")) model.breaker_failures = 0;
   if (model.kind == ModelSettings::Kind::kEmbedding &&
       model.provider != ModelSettings::Provider::kOpenAi) {
     problems.Add(table.At("kind"), table.Node("kind"), "this provider has no embeddings");

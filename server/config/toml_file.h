@@ -29,7 +29,9 @@ struct TomlContent {
 // syntax, an unknown table or key, a wrong type, a value out of bounds, a fallback that isn't
 // there, a name that is taken. A value is never in a message: it may be a secret.
 //
-// A model's key comes from the variable that api_key_env names, which must be set, or from api_key.
+// A model with neither a second upstream nor a fallback has no circuit breaker unless its table
+// says so: nothing could serve instead. A model's key comes from the variable that api_key_env
+// names, which must be set, or from api_key.
 absl::StatusOr<TomlContent> ReadToml(std::istream& input, absl::string_view section,
                                      const ModelSettings& defaults);
 

@@ -84,8 +84,9 @@ class Attempts final : public Generation,
     }
     if (is_cancelled) return EndCancelled();
     model_id_ = std::move(attempt.model_id);
-    const auto request = attempt.request ? std::move(attempt.request) : request_;
-    std::shared_ptr<Generation> started = attempt.model->Generate(*request, shared_from_this());
+    if (!attempt.request) attempt.request = request_;
+    std::shared_ptr<Generation> started =
+        attempt.model->Generate(*attempt.request, shared_from_this());
     {
       // This attempt may have ended on another thread meanwhile, and the next one begun.
       absl::MutexLock lock(&mutex_);

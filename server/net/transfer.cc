@@ -120,10 +120,25 @@ void Transfer::PrepareMethod() {
     return;
   }
   curl_easy_setopt(easy_, CURLOPT_POST, 1L);
-  curl_easy_setopt(easy_, CURLOPT_POSTFIELDS, request_.body.c_str());  // not copied: it stays here
+  // Not CURLOPT_POSTFIELDS: with that, curl by itself sends a request again (and again) when a kept
+  // connection dies before the answer, and a model server may have begun to work, and to count.
+  // What is read from a function it can't rewind.
+  curl_easy_setopt(easy_, CURLOPT_READFUNCTION, &Transfer::OnSendBytes);
+  curl_easy_setopt(easy_, CURLOPT_READDATA, this);
   curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE,
                    static_cast<curl_off_t>(request_.body.size()));
   curl_easy_setopt(easy_, CURLOPT_CUSTOMREQUEST, request_.method.c_str());
+}
+
+size_t Transfer::OnSendBytes(char* buffer, size_t size, size_t count, void* self) {
+  return static_cast<Transfer*>(self)->GiveBody(buffer, size * count);
+}
+
+size_t Transfer::GiveBody(char* buffer, size_t bytes_max) {
+  const size_t bytes = std::min(bytes_max, request_.body.size() - sent_);
+  request_.body.copy(buffer, bytes, sent_);
+  sent_ += bytes;
+  return bytes;
 }
 
 size_t Transfer::OnHeaderLine(char* data, size_t size, size_t count, void* self) {
@@ -229,6 +244,7 @@ absl::Status Transfer::Outcome(CURLcode code) const {
     case CURLE_GOT_NOTHING:
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
+    case CURLE_SEND_FAIL_REWIND:  // see PrepareMethod
     case CURLE_PARTIAL_FILE:
       if (header_done_) {
         return MakeError(Reason::UPSTREAM_TRUNCATED,

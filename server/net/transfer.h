@@ -50,8 +50,10 @@ class Transfer {
   absl::Time next_check;  // the loop's own: the key under which it filed this transfer
 
  private:
+  static size_t OnSendBytes(char* buffer, size_t size, size_t count, void* self);
   static size_t OnHeaderLine(char* data, size_t size, size_t count, void* self);
   static size_t OnBodyBytes(char* data, size_t size, size_t count, void* self);
+  size_t GiveBody(char* buffer, size_t bytes_max);
   bool TakeHeaderLine(absl::string_view line);
   bool TakeBody(absl::string_view data);
   bool FinishHeader();
@@ -66,6 +68,7 @@ class Transfer {
 
   CURL* easy_ = nullptr;
   curl_slist* header_list_ = nullptr;
+  size_t sent_ = 0;  // of the body
   int status_ = 0;
   std::vector<std::pair<std::string, std::string>> headers_;
   size_t header_bytes_ = 0;

@@ -115,11 +115,11 @@ for (const [fault, whole, streamed] of [
 const claude = { model: 'imposter-claude' };
 const plainClaude = { ...plain, ...claude };
 
-test('the models are listed in order: OpenAI\'s, which is the default, Anthropic\'s, the embedded one', async () => {
+test('the models are listed in order: OpenAI\'s, which is the default, Anthropic\'s, the embedded one, then those for embeddings', async () => {
   const { body } = await stack.json('GET', '/v1/models');
   assert.deepEqual(body.models.map(({ id, provider }) => [id, provider]),
-    [['imposter', 'openai'], ['imposter-claude', 'anthropic'], ['extractive', 'embedded']]);
-  assert.deepEqual(body.models.filter((model) => model.is_default).map(({ id }) => id), ['imposter']);
+    [['imposter', 'openai'], ['imposter-claude', 'anthropic'], ['extractive', 'embedded'], ['text-embedding-3-small', 'openai']]);
+  assert.deepEqual(body.models.filter((model) => model.is_default).map(({ id }) => id), ['imposter', 'text-embedding-3-small']);
 });
 
 for (const [name, transport] of Object.entries(transports)) {

@@ -75,6 +75,26 @@ TEST(HttpClientFaults, AResetBeforeTheHeaderIsUnavailable) {
   EXPECT_EQ(exchange.recorder->header_calls(), 0);
 }
 
+TEST(HttpClientFaults, ARequestThatAKeptConnectionLosesIsNotSentAgain) {
+  std::atomic<int> requests{0};
+  ScriptedServer server([&](Connection& connection) {
+    connection.ReadRequest();
+    if (++requests > 1) return connection.Reset();
+    connection.Send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    connection.ReadRequest();
+    ++requests;
+    connection.Reset();
+  });
+  HttpClient client{HttpClient::Options()};
+  for (const auto expected : {Reason::REASON_UNSPECIFIED, Reason::UPSTREAM_UNAVAILABLE}) {
+    auto recorder = std::make_shared<Recorder>();
+    client.Start(Post(server.url(), "a body"), recorder);
+    const absl::Status status = recorder->WaitDone();
+    EXPECT_EQ(status.ok() ? Reason::REASON_UNSPECIFIED : ReasonOf(status), expected);
+  }
+  EXPECT_EQ(requests, 2);
+}
+
 TEST(HttpClientFaults, ARefusedConnectionIsUnavailableAndTheMessageNamesTheHostOnly) {
   HttpClient client{HttpClient::Options()};
   auto recorder = std::make_shared<Recorder>();
