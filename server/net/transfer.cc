@@ -15,6 +15,10 @@
 namespace aibackend::net {
 namespace {
 
+// curl asks again by itself where a kept connection breaks before an answer: the upstream may have
+// closed it at that moment. Once is enough for that; curl would five times, and each may be paid.
+constexpr int kRequestsMax = 2;
+
 constexpr absl::string_view kNotInName("\r\n\0: ", 5);
 constexpr absl::string_view kNotInValue("\r\n\0", 3);
 
@@ -86,6 +90,8 @@ absl::Status Transfer::Prepare(CURL* easy) {
   curl_easy_setopt(easy_, CURLOPT_CONNECTTIMEOUT_MS, CurlMilliseconds(request_.timeouts.connect));
   // Without this a cancelled transfer waits for its name lookup, and the event thread with it.
   curl_easy_setopt(easy_, CURLOPT_QUICK_EXIT, 1L);
+  curl_easy_setopt(easy_, CURLOPT_PREREQFUNCTION, &Transfer::OnRequest);
+  curl_easy_setopt(easy_, CURLOPT_PREREQDATA, this);
   curl_easy_setopt(easy_, CURLOPT_HEADERFUNCTION, &Transfer::OnHeaderLine);
   curl_easy_setopt(easy_, CURLOPT_HEADERDATA, this);
   curl_easy_setopt(easy_, CURLOPT_WRITEFUNCTION, &Transfer::OnBodyBytes);
@@ -124,6 +130,15 @@ void Transfer::PrepareMethod() {
   curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE,
                    static_cast<curl_off_t>(request_.body.size()));
   curl_easy_setopt(easy_, CURLOPT_CUSTOMREQUEST, request_.method.c_str());
+}
+
+int Transfer::OnRequest(void* self, char*, char*, int, int) {
+  auto* transfer = static_cast<Transfer*>(self);
+  if (++transfer->requests_ <= kRequestsMax) return CURL_PREREQFUNC_OK;
+  transfer->failure_ =
+      MakeError(Reason::UPSTREAM_UNAVAILABLE,
+                absl::StrCat(transfer->origin_, " closed the connection before it answered"));
+  return CURL_PREREQFUNC_ABORT;
 }
 
 size_t Transfer::OnHeaderLine(char* data, size_t size, size_t count, void* self) {

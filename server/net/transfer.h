@@ -50,6 +50,7 @@ class Transfer {
   absl::Time next_check;  // the loop's own: the key under which it filed this transfer
 
  private:
+  static int OnRequest(void* self, char*, char*, int, int);
   static size_t OnHeaderLine(char* data, size_t size, size_t count, void* self);
   static size_t OnBodyBytes(char* data, size_t size, size_t count, void* self);
   bool TakeHeaderLine(absl::string_view line);
@@ -66,6 +67,7 @@ class Transfer {
 
   CURL* easy_ = nullptr;
   curl_slist* header_list_ = nullptr;
+  int requests_ = 0;  // sent, or about to be
   int status_ = 0;
   std::vector<std::pair<std::string, std::string>> headers_;
   size_t header_bytes_ = 0;

@@ -17,6 +17,7 @@ namespace {
 using ::aibackend::testing::Chunk;
 using ::aibackend::testing::ChunkedHeader;
 using ::aibackend::testing::Connection;
+using ::aibackend::testing::HttpResponse;
 using ::aibackend::testing::ScriptedServer;
 using ::aibackend::testing::UnansweredPort;
 using ::testing::AnyOf;
@@ -73,6 +74,31 @@ TEST(HttpClientFaults, AResetBeforeTheHeaderIsUnavailable) {
   });
   EXPECT_EQ(ReasonOf(exchange.Run()), Reason::UPSTREAM_UNAVAILABLE);
   EXPECT_EQ(exchange.recorder->header_calls(), 0);
+}
+
+TEST(HttpClientFaults, AKeptConnectionThatBreaksIsReplacedOnceAndNotByEachOfTheOthers) {
+  constexpr int kKept = 4;
+  std::atomic<int> asked{0};
+  absl::Notification all_asked;  // so that each has a connection of its own
+  ScriptedServer server([&](Connection& connection) {
+    connection.ReadRequest();
+    if (++asked == kKept) all_asked.Notify();
+    all_asked.WaitForNotification();
+    connection.Send(HttpResponse(200, "ok"));
+    connection.ReadRequest();
+    connection.Reset();
+  });
+  HttpClient client{HttpClient::Options()};
+  std::vector<std::shared_ptr<Recorder>> recorders;
+  for (int i = 0; i < kKept; ++i) {
+    recorders.push_back(std::make_shared<Recorder>());
+    client.Start(Post(server.url()), recorders.back());
+  }
+  for (const auto& recorder : recorders) EXPECT_EQ(recorder->WaitDone(), absl::OkStatus());
+  auto recorder = std::make_shared<Recorder>();
+  client.Start(Post(server.url()), recorder);
+  EXPECT_EQ(ReasonOf(recorder->WaitDone()), Reason::UPSTREAM_UNAVAILABLE);
+  EXPECT_EQ(server.requests().size(), kKept + 2);
 }
 
 TEST(HttpClientFaults, ARefusedConnectionIsUnavailableAndTheMessageNamesTheHostOnly) {
