@@ -33,7 +33,7 @@ test('a message answers whole, with the model\'s own usage and the request\'s id
   assert.equal(data.stop_reason, 'end_turn');
   assert.equal(data.usage.input_tokens, 4);
   assert.equal(data.usage.output_tokens, 4);
-  const row = await stack.ledgerRow((found) => found.request_id === request_id);
+  const row = await stack.ledgerRow((found) => found.request_id === request_id && found.status !== 'RUNNING');
   assert.deepEqual([row.status, row.model, row.prompt_tokens, row.completion_tokens], ['OK', 'claude', 4, 4]);
   const { body, headers } = await upstream.lastRequest();
   assert.equal(body.model, 'claude-upstream');
