@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <thread>
 
 #include "server/retrieval/linear_algebra.h"
 
@@ -26,6 +27,13 @@ struct CollectionIndex::Removal {
   DocumentPtr document;
   ChunkTerms terms;
 };
+
+CollectionIndex::Fitted::Fitted(std::shared_ptr<const FittedSpace> s)
+    : space(std::move(s)),
+      vectors(space->dimensions()),
+      gate([this](const VectorQuery* queries, size_t count,
+                  TopRows* results) { vectors.Search(queries, count, results); },
+           Int8Scan::kBatchQueriesMax, std::max(1U, std::thread::hardware_concurrency())) {}
 
 std::vector<CollectionIndex::PreparedChunk> CollectionIndex::Prepare(
     const DocumentPtr& document) const {
@@ -93,6 +101,7 @@ void CollectionIndex::AddChunk(PreparedChunk chunk) {
     fitted_->vectors.Add(chunk.vector.data());
     fitted_->expanded.Add(slot, chunk.terms.words_weighted);
   }
+  present_.Add(slot);
   chunks_.push_back({std::move(chunk.document), chunk.ordinal, std::move(chunk.terms.text.words)});
 }
 
@@ -124,6 +133,7 @@ void CollectionIndex::RemoveChunk(const Removal& removal) {
   lexical_.Remove(removal.slot, removal.terms);
   chunks_[removal.slot] = Chunk();
   removed_.push_back(removal.slot);
+  present_.Remove(removal.slot);
 }
 
 bool CollectionIndex::Fit(int generation) {

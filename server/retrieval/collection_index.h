@@ -17,7 +17,9 @@
 #include "server/retrieval/fitted_space.h"
 #include "server/retrieval/lexical_index.h"
 #include "server/retrieval/neighbours.h"
+#include "server/retrieval/query_gate.h"
 #include "server/retrieval/retriever.h"
+#include "server/retrieval/row_set.h"
 #include "server/retrieval/vector_index.h"
 
 namespace aibackend::retrieval {
@@ -83,17 +85,18 @@ class CollectionIndex {
   struct PreparedChunk;
   struct Removal;
   struct Legs;
+  struct RankedSlot;
 
   // What fitting makes. Grows with later chunks.
   struct Fitted {
     std::shared_ptr<const FittedSpace> space;
     VectorIndex vectors;
+    QueryGate gate;  // to vectors.Search(): a lane a core
     NeighbourGraph graph;
     TermField expanded;  // BM25 over a chunk's terms and its neighbours'
     size_t chunks = 0;
     int generation = 0;
-    explicit Fitted(std::shared_ptr<const FittedSpace> s)
-        : space(std::move(s)), vectors(space->dimensions()) {}
+    explicit Fitted(std::shared_ptr<const FittedSpace> s);
   };
 
   std::vector<PreparedChunk> Prepare(const DocumentPtr& document) const;
@@ -106,9 +109,11 @@ class CollectionIndex {
 
   void ScoreLegs(const TextBags& query, Mode mode, Legs& legs) const
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  void ScoreDense(const Bag& query, bool with_feedback, Legs& legs) const
+  void ScoreDense(const Bag& query, Legs& legs) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  std::vector<RankedSlot> Rank(const Legs& legs, size_t top_k) const
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  std::vector<std::pair<Slot, float>> Rank(const Legs& legs, size_t top_k) const
+  // The dense leg alone, which needs its best rows only.
+  std::vector<RankedSlot> RankDense(const Bag& query, size_t top_k) const
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   float ScoreWithNeighbours(Slot slot, const Legs& legs) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
@@ -116,6 +121,7 @@ class CollectionIndex {
   LexicalIndex lexical_ ABSL_GUARDED_BY(mutex_);
   std::vector<Chunk> chunks_ ABSL_GUARDED_BY(mutex_);  // by slot
   std::vector<Slot> removed_ ABSL_GUARDED_BY(mutex_);
+  RowSet present_ ABSL_GUARDED_BY(mutex_);  // the slots that are not removed
   absl::flat_hash_map<int64_t, SlotRange> slots_of_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<Fitted> fitted_ ABSL_GUARDED_BY(mutex_);
 };

@@ -56,21 +56,24 @@ struct CollectionIndex::Legs {
   Scores cosines;             // of the dense leg, before normalisation; empty without one
   Scores fused;               // 0 to 1
   float neighbour_share = 0;  // 0: the neighbours don't speak
-  bool has_dense = false;
 };
 
-void CollectionIndex::ScoreDense(const Bag& query, bool with_feedback, Legs& legs) const {
+struct CollectionIndex::RankedSlot {
+  Slot slot = 0;
+  float score = 0;
+  absl::optional<float> cosine;  // absent without a dense leg
+};
+
+void CollectionIndex::ScoreDense(const Bag& query, Legs& legs) const {
   const size_t size = fitted_->vectors.dimensions();
   std::vector<float> vector(size);
   if (!fitted_->space->Embed(query, vector.data())) return;
-  legs.has_dense = true;
   legs.cosines.resize(chunks_.size());
   fitted_->vectors.Products(vector.data(), legs.cosines.data());
   for (const Slot slot : removed_) legs.cosines[slot] = 0;
   Scores dense = legs.cosines;
   MaxNormalise(dense);
   AddWeighted(dense, kDenseWeight, legs.fused);
-  if (!with_feedback) return;
 
   std::array<std::pair<Slot, float>, kFeedbackChunks> first{};
   for (Slot slot = 0; slot < chunks_.size(); ++slot) {
@@ -97,11 +100,6 @@ void CollectionIndex::ScoreDense(const Bag& query, bool with_feedback, Legs& leg
 void CollectionIndex::ScoreLegs(const TextBags& query, Mode mode, Legs& legs) const {
   const size_t n = chunks_.size();
   legs.fused.assign(n, 0);
-  if (mode == Mode::kDense) {
-    ScoreDense(query.words, /*with_feedback=*/false, legs);
-    MaxNormalise(legs.fused);
-    return;
-  }
   const auto score = [&](const TermField& field, const Bag& terms, float weight) {
     Scores scores(n, 0);
     field.Score(terms, scores);
@@ -119,7 +117,7 @@ void CollectionIndex::ScoreLegs(const TextBags& query, Mode mode, Legs& legs) co
     for (const Slot slot : removed_) expanded[slot] = 0;
     MaxNormalise(expanded);
     AddWeighted(expanded, kExpandedWeight, legs.fused);
-    ScoreDense(query.words, /*with_feedback=*/true, legs);
+    ScoreDense(query.words, legs);
     // A short query says little of its own, so the neighbours say more.
     const auto known = std::count_if(query.words.begin(), query.words.end(), [&](const auto& t) {
       return lexical_.words().DocumentFrequency(t.term) > 0;
@@ -141,7 +139,8 @@ float CollectionIndex::ScoreWithNeighbours(Slot slot, const Legs& legs) const {
   return (1 - legs.neighbour_share) * own + legs.neighbour_share * std::sqrt(squares);
 }
 
-std::vector<std::pair<Slot, float>> CollectionIndex::Rank(const Legs& legs, size_t top_k) const {
+std::vector<CollectionIndex::RankedSlot> CollectionIndex::Rank(const Legs& legs,
+                                                               size_t top_k) const {
   std::vector<std::pair<Slot, float>> pool;
   for (Slot slot = 0; slot < legs.fused.size(); ++slot) {
     if (legs.fused[slot] > 0) pool.emplace_back(slot, legs.fused[slot]);
@@ -156,8 +155,32 @@ std::vector<std::pair<Slot, float>> CollectionIndex::Rank(const Legs& legs, size
   const size_t count = std::min(top_k, pool.size());
   std::partial_sort(pool.begin(), pool.begin() + static_cast<ptrdiff_t>(count), pool.end(),
                     IsBetter);
-  pool.resize(count);
-  return pool;
+  std::vector<RankedSlot> ranked;
+  for (size_t i = 0; i < count; ++i) {
+    const auto [slot, score] = pool[i];
+    ranked.push_back({slot, score});
+    if (!legs.cosines.empty()) ranked.back().cosine = legs.cosines[slot];
+  }
+  return ranked;
+}
+
+std::vector<CollectionIndex::RankedSlot> CollectionIndex::RankDense(const Bag& query,
+                                                                    size_t top_k) const {
+  std::vector<float> vector(fitted_->vectors.dimensions());
+  if (!fitted_->space->Embed(query, vector.data())) return {};
+  const TopRows found = fitted_->gate.Search({vector.data(), top_k, &present_});
+  Scores scores;
+  for (const ScoredRow& row : found.rows) scores.push_back(row.score);
+  MaxNormalise(scores);
+  std::vector<RankedSlot> ranked;
+  for (size_t i = 0; i < scores.size() && scores[i] > 0; ++i) {
+    ranked.push_back({found.rows[i].row, scores[i], found.rows[i].score});
+  }
+  // Normalised, two cosines may have become one score.
+  std::sort(ranked.begin(), ranked.end(), [](const RankedSlot& a, const RankedSlot& b) {
+    return IsBetter({a.slot, a.score}, {b.slot, b.score});
+  });
+  return ranked;
 }
 
 SearchResult CollectionIndex::Search(absl::string_view query, size_t top_k, Mode mode) const {
@@ -166,16 +189,19 @@ SearchResult CollectionIndex::Search(absl::string_view query, size_t top_k, Mode
   absl::ReaderMutexLock lock(&mutex_);
   result.mode = fitted_ == nullptr ? Mode::kLexical : mode;
   result.generation = fitted_ == nullptr ? 0 : fitted_->generation;
-  Legs legs;
-  ScoreLegs(terms, result.mode, legs);
-  const auto ranked = Rank(legs, std::max(top_k, kConfidenceChunks));
+  const size_t count = std::max(top_k, kConfidenceChunks);
+  std::vector<RankedSlot> ranked;
+  if (result.mode == Mode::kDense) {
+    ranked = RankDense(terms.words, count);
+  } else {
+    Legs legs;
+    ScoreLegs(terms, result.mode, legs);
+    ranked = Rank(legs, count);
+  }
 
   std::vector<RankedChunk> best;
-  for (const auto& [slot, score] : ranked) {
-    if (best.size() < kConfidenceChunks) {
-      best.push_back(
-          {slot, legs.has_dense ? absl::make_optional(legs.cosines[slot]) : absl::nullopt});
-    }
+  for (const auto& [slot, score, cosine] : ranked) {
+    if (best.size() < kConfidenceChunks) best.push_back({slot, cosine});
     if (result.hits.size() < top_k) {
       result.hits.push_back({chunks_[slot].document, chunks_[slot].ordinal, score});
     }

@@ -4,11 +4,16 @@
 
 namespace aibackend::retrieval {
 
-VectorIndex::VectorIndex(size_t dimensions)
-    : index_(static_cast<faiss::Index::idx_t>(dimensions)) {}
+VectorIndex::VectorIndex(size_t dimensions, ScanPath path)
+    : index_(static_cast<faiss::Index::idx_t>(dimensions)), scan_(dimensions, path) {}
 
 void VectorIndex::Add(const float* vector) {
   index_.add(1, vector);
+  scan_.Add(vector);
+}
+
+void VectorIndex::Search(const VectorQuery* queries, size_t count, TopRows* results) const {
+  scan_.Search(index_.get_xb(), queries, count, results);
 }
 
 void VectorIndex::Products(const float* query, float* scores) const {

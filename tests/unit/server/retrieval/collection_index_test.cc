@@ -1,6 +1,5 @@
 #include "server/retrieval/collection_index.h"
 
-#include <algorithm>
 #include <set>
 #include <thread>
 
@@ -181,30 +180,33 @@ TEST(CollectionIndexTest, ASmallCollectionIsConfidentOfWhatItAnswers) {
   EXPECT_LT(index.Search("Who wrote Hamlet?", 5, Mode::kHybrid).confidence, 0.1);
 }
 
-TEST(VectorIndexTest, ProductsEqualFaissOwnSearch) {
-  constexpr size_t kDimensions = 48;
-  std::mt19937 random(3);
-  std::normal_distribution<float> normal;
-  VectorIndex index(kDimensions);
-  std::vector<float> vector(kDimensions);
-  for (int i = 0; i < 500; ++i) {
-    for (float& x : vector) x = normal(random);
-    index.Add(vector.data());
+TEST(CollectionIndexTest, DenseHitsAreTheSameHoweverManyAreAsked) {
+  CollectionIndex index;
+  index.Apply(Adding(0, 80));
+  ASSERT_TRUE(index.Fit(1));
+  const SearchResult all = index.Search("violin melody", 80, Mode::kDense);
+  ASSERT_GE(all.hits.size(), 10U);
+  EXPECT_EQ(all.hits.front().score, 1);
+  for (size_t i = 0; i < all.hits.size(); ++i) {
+    EXPECT_GT(all.hits[i].score, 0);
+    if (i > 0) {
+      EXPECT_LE(all.hits[i].score, all.hits[i - 1].score);
+    }
   }
-  for (float& x : vector) x = normal(random);
-  std::vector<float> products(index.size());
-  index.Products(vector.data(), products.data());
-  std::vector<float> faiss_products(10);
-  std::vector<faiss::Index::idx_t> labels(10);
-  index.faiss_index().search(1, vector.data(), 10, faiss_products.data(), labels.data());
-  std::vector<size_t> order(index.size());
-  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::sort(order.begin(), order.end(),
-            [&](size_t a, size_t b) { return products[a] > products[b]; });
-  for (size_t i = 0; i < 10; ++i) {
-    EXPECT_EQ(static_cast<size_t>(labels[i]), order[i]);
-    EXPECT_NEAR(faiss_products[i], products[order[i]], 1e-4);
+  for (const size_t count : {1, 3, 10}) {
+    const SearchResult some = index.Search("violin melody", count, Mode::kDense);
+    ASSERT_EQ(some.hits.size(), count);
+    EXPECT_EQ(some.confidence, all.confidence);
+    for (size_t i = 0; i < count; ++i) {
+      EXPECT_EQ(some.hits[i].document, all.hits[i].document);
+      EXPECT_EQ(some.hits[i].score, all.hits[i].score);
+    }
   }
+  // What is removed makes room: the second moves up.
+  index.Apply({{all.hits.front().document->seq, nullptr}});
+  const SearchResult rest = index.Search("violin melody", 1, Mode::kDense);
+  ASSERT_EQ(rest.hits.size(), 1U);
+  EXPECT_EQ(rest.hits.front().document, all.hits[1].document);
 }
 
 TEST(CollectionIndexTest, SearchesGoOnWhileDocumentsComeAndGo) {
@@ -219,6 +221,16 @@ TEST(CollectionIndexTest, SearchesGoOnWhileDocumentsComeAndGo) {
         // Documents 0 to 59 stay throughout: each is always found by its own word.
         const auto ids = Ids(index.Search("u" + std::to_string(i), 1, Mode::kHybrid));
         ASSERT_EQ(ids, std::vector<std::string>{"d" + std::to_string(i)});
+      }
+    });
+  }
+  // These meet at the gate of the dense leg, and share scans.
+  for (int reader = 0; reader < 3; ++reader) {
+    readers.emplace_back([&] {
+      while (!is_done.HasBeenNotified()) {
+        const SearchResult result = index.Search("violin melody", 5, Mode::kDense);
+        ASSERT_EQ(result.hits.size(), 5U);
+        for (const Hit& hit : result.hits) ASSERT_NE(hit.document, nullptr);
       }
     });
   }
