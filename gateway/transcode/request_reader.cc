@@ -133,23 +133,20 @@ Media MediaOf(absl::string_view content_type) {
   return Media::kJson;
 }
 
-// Adds {title, source, text} to the files field.
+// Adds {source, content, content_type} to the files field. What the bytes are is the server's to
+// say.
 Refused AddFile(const FieldDescriptor& files, const httplib::MultipartFormData& part,
                 Message& message) {
   const auto* reflection = message.GetReflection();
   const std::string place =
-      absl::StrCat(files.name(), "[", reflection->FieldSize(message, &files), "].text");
-  if (!IsUtf8(part.filename))
+      absl::StrCat(files.name(), "[", reflection->FieldSize(message, &files), "].source");
+  if (!IsUtf8(part.filename) || !IsUtf8(part.content_type))
     return MakeApiError(Reason::INVALID_UTF8, "the name of a file is not valid UTF-8", place);
-  if (!IsUtf8(part.content))
-    return MakeApiError(Reason::INVALID_UTF8,
-                        absl::StrCat("the file ", Printable(part.filename), " is not UTF-8 text"),
-                        place);
   Message* file = reflection->AddMessage(&message, &files);
   for (const auto& [name, text] :
-       {std::pair<const char*, const std::string*>{"title", &part.filename},
-        {"source", &part.filename},
-        {"text", &part.content}}) {
+       {std::pair<const char*, const std::string*>{"source", &part.filename},
+        {"content_type", &part.content_type},
+        {"content", &part.content}}) {
     const FieldDescriptor* field = files.message_type()->FindFieldByName(name);
     if (field && field->cpp_type() == FieldDescriptor::CPPTYPE_STRING)
       file->GetReflection()->SetString(file, field, *text);
@@ -181,10 +178,9 @@ Refused ReadBody(const Route& route, const httplib::Request& request, FieldFille
   if (request.body.empty() && media != Media::kMultipart) return std::nullopt;
   if (media == Media::kJson || (media == Media::kForm && LooksLikeJson(request.body)))
     return ReadJson(request.body, message);
-  return MakeApiError(
-      Reason::UNSUPPORTED_MEDIA_TYPE,
-      absl::StrCat("the body must be application/json (UTF-8)",
-                   route.files_field ? " or multipart/form-data with UTF-8 text files" : ""));
+  return MakeApiError(Reason::UNSUPPORTED_MEDIA_TYPE,
+                      absl::StrCat("the body must be application/json (UTF-8)",
+                                   route.files_field ? " or multipart/form-data with files" : ""));
 }
 
 bool HasField(const Message& message, const FieldPath& path) {

@@ -31,6 +31,14 @@ void FillTime(absl::Time time, google::protobuf::Timestamp* out) {
   *out = google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
 }
 
+void FillError(v1::Error::Reason reason, const std::string& message, const std::string& field,
+               v1::Error* out) {
+  out->set_code(absl::StatusCodeToString(static_cast<absl::StatusCode>(MappingOf(reason).code())));
+  out->set_reason(ReasonName(reason));
+  out->set_message(message);
+  out->set_field(field);
+}
+
 }  // namespace
 
 std::string CollectionOrDefault(const std::string& collection) {
@@ -104,23 +112,23 @@ void Fill(const retrieval::StoredDocument& document, v1::Document* out) {
   FillTime(document.created_at, out->mutable_created_at());
 }
 
-void Fill(const std::vector<retrieval::AddedDocument>& added, v1::AddDocumentsResponse* out) {
-  for (const auto& document : added) {
-    v1::AddDocumentsResponse::Added* row = out->add_documents();
-    row->set_id(document.id);
-    row->set_chunks(document.chunks);
-    switch (document.status) {
-      case retrieval::AddStatus::kAdded:
-        row->set_status(v1::AddDocumentsResponse::Added::ADDED);
-        break;
-      case retrieval::AddStatus::kUpdated:
-        row->set_status(v1::AddDocumentsResponse::Added::UPDATED);
-        break;
-      case retrieval::AddStatus::kUnchanged:
-        row->set_status(v1::AddDocumentsResponse::Added::UNCHANGED);
-        break;
-    }
+void Fill(const retrieval::AddedDocument& added, v1::AddDocumentsResponse::Added* out) {
+  using Added = v1::AddDocumentsResponse::Added;
+  out->set_id(added.id);
+  out->set_chunks(added.chunks);
+  switch (added.status) {
+    case retrieval::AddStatus::kAdded:
+      return out->set_status(Added::ADDED);
+    case retrieval::AddStatus::kUpdated:
+      return out->set_status(Added::UPDATED);
+    case retrieval::AddStatus::kUnchanged:
+      return out->set_status(Added::UNCHANGED);
   }
+}
+
+void FillFailed(const absl::Status& status, v1::AddDocumentsResponse::Added* out) {
+  out->set_status(v1::AddDocumentsResponse::Added::FAILED);
+  FillError(ReasonOf(status), std::string(status.message()), FieldOf(status), out->mutable_error());
 }
 
 void Fill(const jobs::Job& job, v1::Job* out) {
@@ -134,10 +142,7 @@ void Fill(const jobs::Job& job, v1::Job* out) {
   if (!job.error_reason.empty()) {
     v1::Error::Reason reason = v1::Error::INTERNAL;
     v1::Error::Reason_Parse(job.error_reason, &reason);
-    out->mutable_error()->set_code(
-        absl::StatusCodeToString(static_cast<absl::StatusCode>(MappingOf(reason).code())));
-    out->mutable_error()->set_reason(job.error_reason);
-    out->mutable_error()->set_message(job.error_message);
+    FillError(reason, job.error_message, "", out->mutable_error());
   }
   out->set_attempts(job.attempts);
   FillTime(job.created_at, out->mutable_created_at());

@@ -29,7 +29,8 @@ void Fill(const retrieval::RetrieveResult& result, v1::RetrieveResponse* out);
 
 retrieval::StoredDocument ToDocument(const v1::Document& document);
 void Fill(const retrieval::StoredDocument& document, v1::Document* out);
-void Fill(const std::vector<retrieval::AddedDocument>& added, v1::AddDocumentsResponse* out);
+void Fill(const retrieval::AddedDocument& added, v1::AddDocumentsResponse::Added* out);
+void FillFailed(const absl::Status& status, v1::AddDocumentsResponse::Added* out);
 
 void Fill(const jobs::Job& job, v1::Job* out);
 void Fill(const usage::RequestRow& row, v1::RequestLog* out);

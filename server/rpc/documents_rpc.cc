@@ -6,12 +6,44 @@
 #include "absl/strings/str_cat.h"
 #include "server/rpc/call.h"
 #include "server/rpc/convert.h"
+#include "server/rpc/ingest.h"
 #include "server/tasks/sample_documents.h"
 
 namespace aibackend::rpc {
 namespace {
 
-constexpr int kDocumentsMax = 1000;  // a call; more belong in an index_documents job
+constexpr size_t kDocumentsMax = 1000;  // a call; more belong in an index_documents job
+
+// Stores what could be read. All of a call's files unreadable: the first one's error.
+absl::Status Add(Core& core, const v1::AddDocumentsRequest& request,
+                 v1::AddDocumentsResponse* response) {
+  std::vector<Ingested> ingested = Ingest(request.documents());
+  std::vector<retrieval::StoredDocument> documents;
+  const absl::Status* failure = nullptr;
+  for (Ingested& one : ingested) {
+    if (!one.status.ok() && failure == nullptr) failure = &one.status;
+    for (auto& document : one.documents) documents.push_back(std::move(document));
+  }
+  if (documents.empty() && failure != nullptr) return *failure;
+  if (documents.size() > kDocumentsMax) {
+    return MakeError(Reason::FIELD_OUT_OF_RANGE,
+                     absl::StrCat("the files hold ", documents.size(), " documents; at most ",
+                                  kDocumentsMax, " are taken in one call"),
+                     "documents");
+  }
+  AIB_ASSIGN_OR_RETURN(
+      const auto added,
+      core.documents.Add(CollectionOrDefault(request.collection()), std::move(documents)));
+  auto next = added.begin();
+  for (const Ingested& one : ingested) {
+    if (one.status.ok()) {
+      for (size_t i = 0; i < one.documents.size(); ++i) Fill(*next++, response->add_documents());
+    } else {
+      FillFailed(one.status, response->add_documents());
+    }
+  }
+  return absl::OkStatus();
+}
 
 }  // namespace
 
@@ -37,21 +69,14 @@ grpc::ServerUnaryReactor* AddDocuments(Core& core, grpc::CallbackServerContext& 
           return MakeError(Reason::FIELD_REQUIRED, "documents must hold at least one document",
                            "documents");
         }
-        if (request.documents_size() > kDocumentsMax) {
+        if (static_cast<size_t>(request.documents_size()) > kDocumentsMax) {
           return MakeError(
               Reason::FIELD_OUT_OF_RANGE,
               absl::StrCat("documents holds ", request.documents_size(), " documents; at most ",
                            kDocumentsMax, " are taken; more go as an index_documents job"),
               "documents");
         }
-        std::vector<retrieval::StoredDocument> documents;
-        documents.reserve(request.documents_size());
-        for (const auto& document : request.documents()) documents.push_back(ToDocument(document));
-        AIB_ASSIGN_OR_RETURN(
-            const auto added,
-            core.documents.Add(CollectionOrDefault(request.collection()), std::move(documents)));
-        Fill(added, response);
-        return absl::OkStatus();
+        return Add(core, request, response);
       });
 }
 
@@ -64,7 +89,7 @@ grpc::ServerUnaryReactor* SeedDocuments(Core& core, grpc::CallbackServerContext&
         AIB_ASSIGN_OR_RETURN(const auto added,
                              core.documents.Add(CollectionOrDefault(request.collection()),
                                                 tasks::SampleDocuments()));
-        Fill(added, response);
+        for (const auto& document : added) Fill(document, response->add_documents());
         return absl::OkStatus();
       });
 }

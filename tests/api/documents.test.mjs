@@ -92,10 +92,62 @@ test('a file is uploaded as multipart, and answers', async () => {
   assert.equal(found.matches[0].title, 'quokka.md');
 
   const binary = new FormData();
-  binary.set('file', new Blob([new Uint8Array([0xff, 0xfe, 0x00, 0x80])]), 'x.bin');
+  binary.set('file', new Blob([new Uint8Array([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 1])]), 'x.png');
   const refused = await stack.fetch('/ai/upload', { method: 'POST', body: binary });
-  assert.equal(refused.status, 400);
-  assert.equal((await refused.json()).error.reason, 'INVALID_UTF8');
+  assert.equal(refused.status, 415);
+  const { error } = await refused.json();
+  assert.deepEqual([error.reason, error.field], ['UNSUPPORTED_MEDIA_TYPE', 'documents[0].content']);
+});
+
+// A page with one line of text, as small as a PDF can be; readers mend the missing table of offsets.
+const pdf = (text) => `%PDF-1.4
+1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
+2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
+3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 200]/Contents 4 0 R/Resources<</Font<</F1<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>>>endobj
+4 0 obj<</Length ${text.length + 30}>>stream
+BT /F1 18 Tf 20 100 Td (${text}) Tj ET
+endstream endobj
+trailer<</Root 1 0 R>>
+`;
+
+test('files of several kinds are read, and what is found can be cited to the byte', async () => {
+  const form = new FormData();
+  form.append('file', new Blob(['<html><head><title>Bilby handbook</title><script>x()</script></head><body><p>The bilby compiler folds burrow constants at midnight.</p></body></html>'], { type: 'text/html' }), 'bilby.html');
+  form.append('file', new Blob([pdf('The numbat protocol retries twice before it sleeps.')], { type: 'application/pdf' }), 'numbat.pdf');
+  form.append('file', new Blob(['id,text\nrow-1,The potoroo ledger closes on Fridays.\nrow-2,The bettong cache holds nine entries.\n'], { type: 'text/csv' }), 'rows.csv');
+  form.append('collection', 'files');
+  const response = await stack.fetch('/v1/documents', { method: 'POST', body: form });
+  const { documents } = await response.json();
+  assert.deepEqual(documents.map(({ status }) => status), ['ADDED', 'ADDED', 'ADDED', 'ADDED']);
+  for (const [query, title, phrase] of [
+    ['bilby compiler midnight', 'Bilby handbook', 'folds burrow constants'],
+    ['numbat protocol retries', 'numbat.pdf', 'retries twice'],
+    ['bettong cache entries', 'rows.csv', 'nine entries'],
+  ]) {
+    const { body } = await stack.json('GET', `/v1/retrieve?query=${encodeURIComponent(query)}&top_k=1&collection=files`);
+    const [match] = body.matches;
+    assert.equal(match.title, title);
+    assert.match(match.text, new RegExp(phrase));
+    const { body: stored } = await stack.json('GET', `/v1/documents/${match.document_id}?collection=files`);
+    assert.equal(Buffer.from(stored.text).subarray(match.start, match.end).toString(), match.text);
+    assert.doesNotMatch(stored.text, /x\(\)|<p>/);
+  }
+});
+
+test('a file that can not be read fails alone; the others of its batch are stored', async () => {
+  const documents = [
+    { title: 'good', text: 'The quoll index is rebuilt by hand.' },
+    { source: 'broken.pdf', content: Buffer.from('%PDF-1.4 nothing of it').toString('base64') },
+    { source: 'bytes.txt', content: Buffer.from([0x7f, 0x45, 0x4c, 0x46, 0, 0, 0, 0]).toString('base64') },
+    { source: 'note.txt', content: Buffer.from('The dunnart queue drains slowly.').toString('base64') },
+  ];
+  const { status, body } = await stack.json('POST', '/v1/documents', { documents, collection: 'mixed' });
+  assert.equal(status, 200);
+  assert.deepEqual(body.documents.map(({ status }) => status), ['ADDED', 'FAILED', 'FAILED', 'ADDED']);
+  assert.deepEqual(body.documents.slice(1, 3).map(({ error }) => [error.reason, error.field]),
+    [['FIELD_INVALID', 'documents[1].content'], ['UNSUPPORTED_MEDIA_TYPE', 'documents[2].content']]);
+  const { body: list } = await stack.json('GET', '/v1/documents?collection=mixed');
+  assert.equal(list.documents.length, 2);
 });
 
 test('seeding is idempotent', async () => {

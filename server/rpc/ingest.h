@@ -1,0 +1,26 @@
+// The documents of a request, files turned into their texts.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "aibackend/v1/documents.pb.h"
+#include "google/protobuf/repeated_ptr_field.h"
+#include "server/retrieval/document_store.h"
+
+namespace aibackend::rpc {
+
+// What became of one document of the request.
+struct Ingested {
+  absl::Status status;                               // why there is nothing to store
+  std::vector<retrieval::StoredDocument> documents;  // a file of records is several
+};
+
+// One element a document, in their order. Blocks: reading a file may take seconds, and at most
+// kFilesReadMax of all calls together do so at once.
+std::vector<Ingested> Ingest(const google::protobuf::RepeatedPtrField<v1::Document>& documents);
+
+inline constexpr int kFilesReadMax = 2;  // each may take the 768 MiB of ExtractLimits
+
+}  // namespace aibackend::rpc
