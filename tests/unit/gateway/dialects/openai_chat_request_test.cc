@@ -127,6 +127,7 @@ TEST_F(OpenAiChatRequestTest, JsonThatIsNoneIsRefused) {
   EXPECT_EQ(answer.status, 400);
   EXPECT_EQ(ErrorOf(answer)["code"], "malformed_json");
   EXPECT_TRUE(ErrorOf(answer)["param"].is_null());
+  EXPECT_EQ(ErrorOf(Post(kPath, ""))["message"], "the body is empty: it must be a JSON object");
 }
 
 TEST_F(OpenAiChatRequestTest, DocumentsComeInByTheModelsNameOrAHeader) {
