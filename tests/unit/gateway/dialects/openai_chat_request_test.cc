@@ -39,7 +39,8 @@ TEST_F(OpenAiChatRequestTest, AllThatTheContractKnowsIsTranslated) {
               parameters: '{"type":"object","b":1,"a":2.5}' }
       tool_choice { mode: "tool" name: "f" }
       response_format { type: "json_schema" name: "s" description: "sd" strict: false
-                        schema: '{"type":"object"}' })")));
+                        schema: '{"type":"object"}' }
+      extra: '{"max_completion_tokens":9}')")));
 }
 
 TEST_F(OpenAiChatRequestTest, OtherNamesOfTheSameAreTaken) {
