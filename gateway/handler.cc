@@ -3,6 +3,7 @@
 #include <set>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "gateway/transcode/error.h"
@@ -21,14 +22,21 @@ void RespondJson(Exchange& exchange, std::string body) {
                    std::move(body));
 }
 
-// 405, or 204 to OPTIONS.
-void RespondAllow(Exchange& exchange, const std::string& allow, const std::string& request_id) {
+ApiError MethodError(const std::string& allow) {
+  return MakeApiError(Reason::METHOD_NOT_ALLOWED, absl::StrCat("this path answers ", allow));
+}
+
+// 204 to OPTIONS, otherwise `refusal`; both say what the path answers.
+void RespondAllow(Exchange& exchange, const std::string& allow, HttpAnswer refusal) {
   if (exchange.request().method == "OPTIONS") return exchange.Respond(204, {{"Allow", allow}}, "");
-  const ApiError error =
-      MakeApiError(Reason::METHOD_NOT_ALLOWED, absl::StrCat("this path answers ", allow));
-  HeaderList headers = ErrorHeaders(error);
-  headers.emplace_back("Allow", allow);
-  exchange.Respond(error.http_status, std::move(headers), ErrorJson(error, request_id));
+  refusal.headers.emplace_back("Allow", allow);
+  exchange.Respond(refusal.status, std::move(refusal.headers), std::move(refusal.body));
+}
+
+void RespondAllow(Exchange& exchange, const std::string& allow, const std::string& request_id) {
+  const ApiError error = MethodError(allow);
+  RespondAllow(exchange, allow,
+               {error.http_status, ErrorHeaders(error), ErrorJson(error, request_id)});
 }
 
 // A page of another site makes the reader's browser send this. What its address protects, such as a
@@ -47,6 +55,13 @@ bool IsCrossOrigin(const httplib::Request& request) {
   const size_t scheme = origin.find("://");
   return scheme == std::string::npos ||
          origin.substr(scheme + 3) != request.get_header_value("Host");
+}
+
+// An error in a dialect's shape.
+void Refuse(Exchange& exchange, const Dialect& dialect, const ApiError& error,
+            const std::string& request_id) {
+  HttpAnswer answer = dialect.Error(error, request_id);
+  exchange.Respond(answer.status, std::move(answer.headers), std::move(answer.body));
 }
 
 ApiError CrossOriginError() {
@@ -126,18 +141,23 @@ void Handler::AnswerDialect(const DialectPath& path, std::string rest,
                             std::shared_ptr<Exchange> exchange, const std::string& request_id) {
   exchange = Observe(std::move(exchange), request_id, *path.metrics);
   const std::string& method = exchange->request().method;
-  const auto refuse = [&](const ApiError& error) {
-    HttpAnswer answer = path.dialect->Error(error, request_id);
-    exchange->Respond(answer.status, std::move(answer.headers), std::move(answer.body));
-  };
-  if (IsCrossOrigin(exchange->request())) return refuse(CrossOriginError());
+  if (IsCrossOrigin(exchange->request()))
+    return Refuse(*exchange, *path.dialect, CrossOriginError(), request_id);
   const auto route = path.methods.find(method == "HEAD" ? "GET" : method);
   if (route != path.methods.end())
     return route->second->handle({std::move(exchange), request_id, std::move(rest)});
   std::set<std::string> allow = {"OPTIONS"};
   for (const auto& [known, unused] : path.methods) allow.insert(known);
   if (allow.count("GET")) allow.insert("HEAD");
-  RespondAllow(*exchange, absl::StrJoin(allow, ", "), request_id);
+  const std::string methods = absl::StrJoin(allow, ", ");
+  RespondAllow(*exchange, methods, path.dialect->Error(MethodError(methods), request_id));
+}
+
+const Dialect* Handler::DialectAbove(absl::string_view path) const {
+  for (const auto& [known, dialect_path] : dialect_paths_) {
+    if (absl::StartsWith(path, absl::StrCat(known, "/"))) return dialect_path.dialect;
+  }
+  return nullptr;
 }
 
 void Handler::AddDocs() {
@@ -206,11 +226,12 @@ void Handler::AnswerUnrouted(std::shared_ptr<Exchange> exchange, const RouteTabl
     return RespondAllow(*exchange, absl::StrJoin(found.allow, ", "), request_id);
   const std::string nearest = routes_.Nearest(path);
   const std::string hint = nearest.empty() ? "" : absl::StrCat("did you mean ", nearest, "? ");
-  RespondError(
-      *exchange,
-      MakeApiError(Reason::ROUTE_NOT_FOUND, absl::StrCat("there is no such path; ", hint,
-                                                         "/docs and /openapi.json list all")),
-      request_id);
+  const ApiError error = MakeApiError(
+      Reason::ROUTE_NOT_FOUND,
+      absl::StrCat("there is no such path; ", hint, "/docs and /openapi.json list all"));
+  if (const Dialect* dialect = DialectAbove(path))
+    return Refuse(*exchange, *dialect, error, request_id);
+  RespondError(*exchange, error, request_id);
 }
 
 void Handler::Ready(std::shared_ptr<Exchange> exchange, const std::string& request_id) {

@@ -58,6 +58,8 @@ class Handler {
   void AddDialect(const Dialect& dialect);
   // Null: the path is none of a dialect's. `rest` as in DialectRequest.
   const DialectPath* FindDialectPath(absl::string_view path, std::string* rest) const;
+  // Whose path is the beginning of this one, which is none; null: nobody's.
+  const Dialect* DialectAbove(absl::string_view path) const;
   void AnswerDialect(const DialectPath& path, std::string rest, std::shared_ptr<Exchange> exchange,
                      const std::string& request_id);
   void AddFixed(const std::string& path, const RouteMetrics& metrics, Answer answer);

@@ -64,6 +64,13 @@ std::string Dotted(absl::string_view path) {
   return absl::StrReplaceAll(path, {{"[", "."}, {"]", ""}});
 }
 
+// With the place before it, once.
+std::string MessageOf(const ApiError& error) {
+  const std::string place = Dotted(error.field);
+  if (place.empty() || absl::StartsWith(error.message, place + " ")) return error.message;
+  return absl::StrCat(place, ": ", error.message);
+}
+
 }  // namespace
 
 ApiError InAnthropicWords(ApiError error, const std::vector<int>& origins) {
@@ -74,9 +81,7 @@ ApiError InAnthropicWords(ApiError error, const std::vector<int>& origins) {
 std::string AnthropicErrorJson(const ApiError& error, const std::string& request_id) {
   std::string json = absl::StrCat(R"({"type":"error","error":{"type":")", TypeOf(error.http_status),
                                   R"(","message":)");
-  AppendJsonString(
-      error.field.empty() ? error.message : absl::StrCat(Dotted(error.field), ": ", error.message),
-      json);
+  AppendJsonString(MessageOf(error), json);
   json += R"(},"request_id":)";
   AppendJsonString(error.request_id.empty() ? request_id : error.request_id, json);
   json += "}";

@@ -1,6 +1,6 @@
 // Errors as Anthropic's API has them: {"type":"error","error":{"type","message"},"request_id"},
 // with the HTTP status of the contract's table, from which the type follows. The message begins
-// with the place, as theirs do: "messages.0.content: must be given".
+// with the place, as theirs do: "messages.0.content: must be given"; once, where it does already.
 #pragma once
 
 #include <string>

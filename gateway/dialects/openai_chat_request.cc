@@ -127,6 +127,9 @@ std::optional<ApiError> ReadOpenAiChat(const httplib::Request& http, OpenAiChat&
   out.include_usage = body["stream_options"]["include_usage"].Bool();
   JsonObjectText extra;
   AddUnknown(body, kKnown, extra);
+  // By that name too: OpenAI's newer models refuse the old one.
+  if (const JsonNode limit = body["max_completion_tokens"])
+    extra.AddRaw("max_completion_tokens", limit.Raw());
   chat.set_extra(extra.Text());
   return document.problem();
 }

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "gateway/dialects/openai_json.h"
 
 namespace aibackend::gateway {
@@ -18,28 +19,37 @@ absl::string_view TypeOf(int http_status) {
   return http_status >= 500 ? "server_error" : "invalid_request_error";
 }
 
-// Whether `text` names `word`, not merely has its letters.
-bool Names(absl::string_view text, absl::string_view word) {
+// Where `text` names `word`, not merely has its letters; npos: nowhere.
+size_t FindName(absl::string_view text, absl::string_view word) {
   const auto is_part = [](char c) { return absl::ascii_isalnum(c) || c == '_' || c == '-'; };
   for (size_t at = text.find(word); at != absl::string_view::npos; at = text.find(word, at + 1)) {
     const size_t end = at + word.size();
     if ((at == 0 || !is_part(text[at - 1])) && (end == text.size() || !is_part(text[end])))
-      return true;
+      return at;
   }
-  return false;
+  return absl::string_view::npos;
 }
 
-// An SDK's exception shows the message and not the param.
+// An SDK's exception shows the message and not the param, so that the message names it, and by the
+// API's name for it alone.
 std::string MessageOf(const ApiError& error, const std::string& param) {
-  if (param.empty() || Names(error.message, error.field) || Names(error.message, param))
+  if (param.empty() || FindName(error.message, param) != absl::string_view::npos)
     return error.message;
-  return absl::StrCat(param, ": ", error.message);
+  const size_t at = FindName(error.message, error.field);
+  if (at == absl::string_view::npos) return absl::StrCat(param, ": ", error.message);
+  return std::string(error.message).replace(at, error.field.size(), param);
+}
+
+// A member of the contract's `extra` is one of the API's own.
+absl::string_view WithoutExtra(absl::string_view field) {
+  absl::ConsumePrefix(&field, "extra.");
+  return field;
 }
 
 }  // namespace
 
 std::string SameParam(absl::string_view field) {
-  return std::string(field);
+  return std::string(WithoutExtra(field));
 }
 
 std::string ChatParam(absl::string_view field) {
@@ -54,7 +64,7 @@ std::string ChatParam(absl::string_view field) {
   if (absl::StartsWith(field, "response_format.") && field != "response_format.type" &&
       !absl::StartsWith(field, "response_format.json_schema"))
     return absl::StrReplaceAll(field, {{"response_format.", "response_format.json_schema."}});
-  return std::string(field);
+  return SameParam(field);
 }
 
 std::string ResponsesParam(absl::string_view field) {
@@ -62,7 +72,7 @@ std::string ResponsesParam(absl::string_view field) {
   if (field == "max_tokens") return "max_output_tokens";
   if (absl::StartsWith(field, "response_format"))
     return absl::StrReplaceAll(field, {{"response_format", "text.format"}});
-  return std::string(field);
+  return SameParam(field);
 }
 
 std::string OpenAiErrorCode(const ApiError& error) {

@@ -21,10 +21,11 @@ bool WantsPlainText(const httplib::Request& request) {
 }
 
 std::optional<ApiError> Prepare(const google::protobuf::Message& request,
-                                const CallOptions& options, PreparedCall& prepared) {
+                                const CallOptions& options, bool is_resumable,
+                                PreparedCall& prepared) {
   prepared.context->set_deadline(absl::ToChronoTime(absl::Now() + options.timeout));
-  if (auto refused =
-          ForwardHeaders(prepared.exchange->request(), prepared.request_id, *prepared.context))
+  if (auto refused = ForwardHeaders(prepared.exchange->request(), prepared.request_id, is_resumable,
+                                    *prepared.context))
     return refused;
   if (request.ByteSizeLong() > static_cast<size_t>(kMessageBytesMax))
     return MakeApiError(
@@ -44,6 +45,7 @@ void StartCall(std::shared_ptr<Exchange> exchange, const Route& route,
                const google::protobuf::Message& request, const std::string& request_id,
                const CallOptions& options, Upstream& upstream) {
   CallFormats formats;
+  formats.has_event_ids = true;
   if (!route.method->server_streaming()) {
     formats.unary = MakeContractFormat(route);
   } else if (WantsPlainText(exchange->request())) {
@@ -59,7 +61,7 @@ void StartCall(std::shared_ptr<Exchange> exchange, const Route& route,
                CallFormats formats, const CallOptions& options, Upstream& upstream) {
   PreparedCall prepared{std::move(exchange), route, request_id, upstream.NewContext(), {}};
   ErrorFormat& errors = formats.unary ? static_cast<ErrorFormat&>(*formats.unary) : *formats.stream;
-  if (const auto refused = Prepare(request, options, prepared)) {
+  if (const auto refused = Prepare(request, options, formats.has_event_ids, prepared)) {
     HttpAnswer answer = errors.Error(*refused, request_id);
     return prepared.exchange->Respond(answer.status, std::move(answer.headers),
                                       std::move(answer.body));

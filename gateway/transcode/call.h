@@ -29,6 +29,9 @@ inline constexpr size_t kPendingBytesMax = 64 * 1024;
 struct CallFormats {
   std::unique_ptr<UnaryFormat> unary;
   std::unique_ptr<StreamFormat> stream;
+  // Its events have ids, so that a client may ask for what comes after one. Without them nobody
+  // can, and a Last-Event-ID would make an answer that lacks its beginning look whole.
+  bool has_event_ids = false;
 };
 
 // Starts the call and returns; the answer, or its error, goes to `exchange` from gRPC threads. When

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "gateway/transcode/json_reader.h"
 
@@ -105,6 +106,9 @@ std::string LineAndColumn(absl::string_view json, size_t position) {
 ApiError ExplainJsonFault(absl::string_view json) {
   if (!simdjson::validate_utf8(json.data(), json.size()))
     return MakeApiError(Reason::INVALID_UTF8, "the body is not valid UTF-8");
+
+  if (absl::StripAsciiWhitespace(json).empty())
+    return MakeApiError(Reason::MALFORMED_JSON, "the body is empty: it must be a JSON object");
 
   FaultFinder finder;
   nlohmann::json::sax_parse(json.begin(), json.end(), &finder);

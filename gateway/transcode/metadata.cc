@@ -7,8 +7,9 @@
 namespace aibackend::gateway {
 namespace {
 
+constexpr absl::string_view kLastEventId = "last-event-id";
 constexpr const char* kForwarded[] = {"authorization", "x-api-key", "traceparent",
-                                      "idempotency-key", "last-event-id"};
+                                      "idempotency-key", kLastEventId.data()};
 
 bool IsPrintable(absl::string_view text) {
   for (const char c : text) {
@@ -39,13 +40,13 @@ std::string RequestIdOf(const httplib::Request& request) {
 }
 
 std::optional<ApiError> ForwardHeaders(const httplib::Request& request,
-                                       const std::string& request_id,
+                                       const std::string& request_id, bool is_resumable,
                                        grpc::ClientContext& context) {
   context.AddMetadata("x-request-id", request_id);
   size_t bytes = 0;
   for (const char* name : kForwarded) {
     const size_t count = request.get_header_value_count(name);
-    if (count == 0) continue;
+    if (count == 0 || (name == kLastEventId && !is_resumable)) continue;
     const std::string value = request.get_header_value(name);
     if (count > 1 || !IsPrintable(value))
       return MakeApiError(

@@ -22,10 +22,11 @@ std::string RequestIdOf(const httplib::Request& request);
 std::string NewRequestId();
 
 // Adds x-request-id and, where the request has them, authorization, x-api-key, traceparent,
-// idempotency-key and last-event-id. Refuses a header that is given twice, is no printable ASCII,
-// or is too long: it would be ambiguous, or no gRPC metadata.
+// idempotency-key and, if the answer is resumable, last-event-id. Refuses a header that is given
+// twice, is no printable ASCII, or is too long: it would be ambiguous, or no gRPC metadata.
 [[nodiscard]] std::optional<ApiError> ForwardHeaders(const httplib::Request& request,
                                                      const std::string& request_id,
+                                                     bool is_resumable,
                                                      grpc::ClientContext& context);
 
 }  // namespace aibackend::gateway

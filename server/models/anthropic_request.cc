@@ -244,6 +244,8 @@ std::string MessagesBody(const GenerateRequest& request, const std::string& mode
       format.type == ResponseFormat::Type::kJsonSchema && !format.schema.empty();
   UpstreamBody body(request.extra, kFixed);
   body.Add("model", model);
+  // OpenAI's other name of the same limit.
+  if (request.max_tokens) body.TakeExtra("max_completion_tokens");
   body.Add("max_tokens", absl::optional<int>(max_tokens));
   WriteMessages(messages, as_json && !has_schema, body);
   WriteTools(request.tools, body);

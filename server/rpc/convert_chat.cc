@@ -39,9 +39,14 @@ absl::Status CheckExtra(const std::string& extra) {
   const auto object = models::ParseObject(parser, extra);
   if (!object.ok()) return MakeError(Reason::FIELD_INVALID, "must be a JSON object", "extra");
   for (const auto& member : *object) {
-    if (words->contains(absl::string_view(member.key.data(), member.key.size()))) {
-      return MakeError(Reason::FIELD_INVALID, "the contract has a field for it; use that",
-                       absl::StrCat("extra.", std::string(member.key)));
+    const absl::string_view name(member.key.data(), member.key.size());
+    const std::string field = absl::StrCat("extra.", name);
+    if (name == "n") {  // which would be paid n times, and given once
+      return MakeError(Reason::FIELD_INVALID, "cannot be set: a request has one answer", field);
+    }
+    if (words->contains(name)) {
+      return MakeError(Reason::FIELD_INVALID,
+                       "cannot go to the model as it is: the contract has a field for it", field);
     }
   }
   return absl::OkStatus();

@@ -299,6 +299,25 @@ TEST(Gateway, AnAddressThatIsTakenIsAnError) {
   EXPECT_THAT(std::string(Gateway::Start(settings).status().message()), HasSubstr("no address"));
 }
 
+TEST_F(GatewayTest, WhatTheGatewayRefusesOnADialectsPathsHasThatDialectsShape) {
+  const auto method = client_.Get("/v1/messages");
+  ASSERT_TRUE(method);
+  EXPECT_EQ(method->status, 405);
+  EXPECT_EQ(method->get_header_value("Allow"), "OPTIONS, POST");
+  EXPECT_EQ(json::parse(method->body)["type"], "error");
+  const auto below = client_.Post("/v1/messages/batches", "{}", "application/json");
+  ASSERT_TRUE(below);
+  EXPECT_EQ(below->status, 404);
+  EXPECT_EQ(json::parse(below->body)["error"]["type"], "not_found_error");
+  const auto stored = client_.Get("/v1/responses/resp_1");
+  ASSERT_TRUE(stored);
+  EXPECT_EQ(stored->status, 404);
+  EXPECT_EQ(json::parse(stored->body)["error"]["code"], "route_not_found");
+  const auto beside = client_.Get("/v1/messagesandmore");
+  ASSERT_TRUE(beside);
+  EXPECT_EQ(json::parse(beside->body)["error"]["reason"], "ROUTE_NOT_FOUND");
+}
+
 TEST_F(GatewayTest, ADialectsGetAnswersHeadAndTheReferencePageHasItsPaths) {
   const auto head = client_.Head("/v1/models");
   ASSERT_TRUE(head);

@@ -211,6 +211,15 @@ TEST_F(AnthropicTest, TheServersFieldIsNamedAsTheClientWroteIt) {
   }
 }
 
+TEST_F(AnthropicTest, AMessageThatBeginsWithItsPlaceDoesNotSayItTwice) {
+  backend_.on_chat = [](grpc::ServerContext*, const v1::ChatRequest&, v1::ChatResponse*) {
+    return ErrorStatus(grpc::StatusCode::INVALID_ARGUMENT, "FIELD_OUT_OF_RANGE",
+                       "max_tokens is 0; it must be from 1 to 9", "max_tokens");
+  };
+  EXPECT_EQ(json::parse(Ask(Hello()).body)["error"]["message"],
+            "max_tokens is 0; it must be from 1 to 9");
+}
+
 TEST_F(AnthropicTest, AClientThatLeavesCancelsTheCall) {
   absl::Notification running;
   absl::Notification cancelled;

@@ -49,7 +49,7 @@ struct Hostile {
 
 std::vector<Hostile> HostileRequests() {
   std::vector<Hostile> cases = {
-      {"", "the body is not valid JSON"},
+      {"", "the body is empty"},
       {"[]", "the body must be a JSON object"},
       {"{\"max_tokens\":", "the body is not valid JSON"},
       {R"({"max_tokens":9,"messages":[{"role":"user","content":"\ud800"}]})", ""},

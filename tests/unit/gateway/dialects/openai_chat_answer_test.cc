@@ -94,6 +94,20 @@ TEST_F(OpenAiChatAnswerTest, ErrorsHaveTheStatusTypeAndCodeThatTheSdksKnow) {
   }
 }
 
+TEST_F(OpenAiChatAnswerTest, ALastEventIdIsNotPassedOnAsTheChunksHaveNoIds) {
+  bool resumed = true;
+  bool keyed = false;
+  backend_.on_stream = [&](grpc::ServerContext* context, const v1::ChatRequest&, Stream*) {
+    resumed = context->client_metadata().count("last-event-id") > 0;
+    keyed = context->client_metadata().count("idempotency-key") > 0;
+    return grpc::Status::OK;
+  };
+  headers_ = {{"Last-Event-ID", "1"}, {"Idempotency-Key", "k"}};
+  Post(kPath, R"({"stream":true,"messages":[{"role":"user","content":"hi"}]})");
+  EXPECT_FALSE(resumed);
+  EXPECT_TRUE(keyed);
+}
+
 class OpenAiChatStreamTest : public OpenAiTest {
  protected:
   // The data of all events of a stream with `members` in its request; the last one apart.

@@ -39,7 +39,8 @@ TEST_F(OpenAiChatRequestTest, AllThatTheContractKnowsIsTranslated) {
               parameters: '{"type":"object","b":1,"a":2.5}' }
       tool_choice { mode: "tool" name: "f" }
       response_format { type: "json_schema" name: "s" description: "sd" strict: false
-                        schema: '{"type":"object"}' })")));
+                        schema: '{"type":"object"}' }
+      extra: '{"max_completion_tokens":9}')")));
 }
 
 TEST_F(OpenAiChatRequestTest, OtherNamesOfTheSameAreTaken) {
@@ -127,6 +128,7 @@ TEST_F(OpenAiChatRequestTest, JsonThatIsNoneIsRefused) {
   EXPECT_EQ(answer.status, 400);
   EXPECT_EQ(ErrorOf(answer)["code"], "malformed_json");
   EXPECT_TRUE(ErrorOf(answer)["param"].is_null());
+  EXPECT_EQ(ErrorOf(Post(kPath, ""))["message"], "the body is empty: it must be a JSON object");
 }
 
 TEST_F(OpenAiChatRequestTest, DocumentsComeInByTheModelsNameOrAHeader) {

@@ -129,6 +129,19 @@ TEST_F(OpenAiResponsesTest, ErrorsNameThisApisParameters) {
   status_ =
       ErrorStatus(grpc::StatusCode::INVALID_ARGUMENT, "ROLE_UNKNOWN", "x", "messages[0].role");
   EXPECT_EQ(ErrorOf(Post(kPath, R"({"model":"m","input":"hi"})"))["param"], "input");
+  status_ = ErrorStatus(grpc::StatusCode::INVALID_ARGUMENT, "FIELD_INVALID", "no", "extra.seed");
+  EXPECT_EQ(ErrorOf(Post(kPath, R"({"model":"m","input":"hi"})"))["param"], "seed");
+}
+
+TEST_F(OpenAiResponsesTest, AnErrorsMessageNamesThisApisParameter) {
+  status_ = ErrorStatus(grpc::StatusCode::INVALID_ARGUMENT, "FIELD_OUT_OF_RANGE",
+                        "max_tokens is 0; it must be from 1 to 9", "max_tokens");
+  EXPECT_EQ(ErrorOf(Post(kPath, R"({"model":"m","input":"hi"})"))["message"],
+            "max_output_tokens is 0; it must be from 1 to 9");
+  status_ = ErrorStatus(grpc::StatusCode::INVALID_ARGUMENT, "MESSAGES_EMPTY",
+                        "messages must hold at least one message", "messages");
+  EXPECT_EQ(ErrorOf(Post(kPath, R"({"model":"m","input":[]})"))["message"],
+            "input must hold at least one message");
 }
 
 class OpenAiResponsesStreamTest : public OpenAiTest {

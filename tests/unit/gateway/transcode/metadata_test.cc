@@ -33,16 +33,17 @@ TEST(RequestId, AnyOtherIsReplaced) {
 
 TEST(ForwardHeaders, WhatGrpcCouldNotCarryIsRefused) {
   grpc::ClientContext context;
-  EXPECT_FALSE(ForwardHeaders(With("authorization", "Bearer x"), "id", context));
-  EXPECT_EQ(ForwardHeaders(With("authorization", "a\x01"), "id", context)->reason,
+  EXPECT_FALSE(ForwardHeaders(With("authorization", "Bearer x"), "id", true, context));
+  EXPECT_EQ(ForwardHeaders(With("authorization", "a\x01"), "id", true, context)->reason,
             "MALFORMED_REQUEST");
-  EXPECT_EQ(ForwardHeaders(With("x-api-key", "clé"), "id", context)->reason, "MALFORMED_REQUEST");
-  EXPECT_EQ(
-      ForwardHeaders(With("authorization", std::string(7000, 'x')), "id", context)->http_status,
-      431);
+  EXPECT_EQ(ForwardHeaders(With("x-api-key", "clé"), "id", true, context)->reason,
+            "MALFORMED_REQUEST");
+  EXPECT_EQ(ForwardHeaders(With("authorization", std::string(7000, 'x')), "id", true, context)
+                ->http_status,
+            431);
   httplib::Request twice = With("idempotency-key", "a");
   twice.headers.emplace("Idempotency-Key", "b");
-  EXPECT_EQ(ForwardHeaders(twice, "id", context)->reason, "MALFORMED_REQUEST");
+  EXPECT_EQ(ForwardHeaders(twice, "id", true, context)->reason, "MALFORMED_REQUEST");
 }
 
 }  // namespace

@@ -229,5 +229,13 @@ TEST(MessagesBody, SamplingParametersAreCarriedAndThoseItDoesNotKnowAreLeftOut) 
     "thinking": {"type": "enabled", "budget_tokens": 1024}, "metadata": {"x": 1.0}})"));
 }
 
+TEST(MessagesBody, ALimitUnderOpenAisNameTooIsSaidOnce) {
+  GenerateRequest request;
+  request.max_tokens = 12;
+  request.extra = R"({"max_completion_tokens":12})";
+  EXPECT_EQ(BodyOf(request), nlohmann::json::parse(R"({"model": "claude-x", "max_tokens": 12,
+    "messages": [], "stream": false})"));
+}
+
 }  // namespace
 }  // namespace aibackend::models
