@@ -1,5 +1,6 @@
 #include "server/chat/keyed_turns.h"
 
+#include <algorithm>
 #include <deque>
 #include <utility>
 #include <vector>
@@ -11,6 +12,10 @@
 
 namespace aibackend::chat {
 namespace {
+
+// Of an answer in memory, however short the window is: its row is queued, and who asks again before
+// it is written would find the key free, and pay twice.
+constexpr absl::Duration kInMemoryMin = absl::Minutes(1);
 
 absl::Status Reused() {
   return MakeError(Reason::IDEMPOTENCY_KEY_REUSED,
@@ -280,9 +285,9 @@ void KeyedTurns::Impl::End(const std::shared_ptr<Entry>& entry, TurnResult resul
 }
 
 void KeyedTurns::Impl::DropOld() {
-  const absl::Time now = clock.Now();
-  while (!kept.empty() && (kept_bytes > options.kept_bytes_max ||
-                           kept.front()->ended_at + options.resume_window <= now)) {
+  const absl::Time until = clock.Now() - std::max(options.resume_window, kInMemoryMin);
+  while (!kept.empty() &&
+         (kept_bytes > options.kept_bytes_max || kept.front()->ended_at <= until)) {
     kept_bytes -= kept.front()->bytes;
     FreeKey(*kept.front());
     kept.pop_front();

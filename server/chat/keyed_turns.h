@@ -19,8 +19,8 @@
 namespace aibackend::chat {
 
 // Thread-safe. A key is free, or taken by a turn that runs, or by the answer of one that succeeded:
-// in memory for `resume_window`, then in the database for a day. A turn that fails frees its key,
-// and all who had joined it get its error.
+// in memory for `resume_window`, a minute at least, then in the database for a day. A turn that
+// fails frees its key, and all who had joined it get its error.
 //
 // A turn goes on without anybody who reads it, but no longer than `resume_window`.
 class KeyedTurns {

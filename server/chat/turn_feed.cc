@@ -12,18 +12,9 @@ using Kind = FeedEvent::Kind;
 constexpr size_t kEventBytesMax = size_t{256} * 1024;
 constexpr size_t kEventTokensMax = 1024;  // with logprobs: up to a kilobyte each
 
-size_t BytesOf(const std::vector<models::TokenLogprob>& logprobs) {
-  size_t bytes = logprobs.capacity() * sizeof(models::TokenLogprob);
-  for (const models::TokenLogprob& logprob : logprobs) {
-    bytes += logprob.token.capacity() + logprob.bytes.capacity() * sizeof(int);
-    bytes += BytesOf(logprob.top_logprobs);
-  }
-  return bytes;
-}
-
 size_t BytesOf(const TurnResult& result) {
   size_t bytes = sizeof(TurnResult) + result.answer.text.capacity() +
-                 result.answer.reasoning.capacity() + BytesOf(result.answer.logprobs);
+                 result.answer.reasoning.capacity() + models::MemoryBytes(result.answer.logprobs);
   for (const models::ToolCall& call : result.answer.tool_calls) {
     bytes += sizeof(call) + call.id.size() + call.name.size() + call.arguments.size();
   }
@@ -120,7 +111,7 @@ bool TurnFeed::Leave(FeedReader& reader) {
 size_t TurnFeed::memory_bytes() const {
   absl::MutexLock lock(&mutex_);
   return sizeof(TurnFeed) + bytes_.capacity() + pieces_.capacity() * sizeof(Piece) +
-         BytesOf(logprobs_) + BytesOf(result_);
+         models::MemoryBytes(logprobs_) + BytesOf(result_);
 }
 
 void TurnFeed::AppendToolCall(const models::ToolCallDelta& call) {

@@ -8,6 +8,14 @@
 #include "server/base/text.h"
 
 namespace aibackend::models {
+namespace {
+
+// Of logprobs in memory, for each byte that the answer may have. Twenty alternatives with their
+// bytes take some 2.5 KB a token: 64 lets 27,000 tokens through where the answer's limit is its
+// default.
+constexpr size_t kLogprobsFactor = 64;
+
+}  // namespace
 
 AnswerBuffer::AnswerBuffer(Options options)
     : options_(std::move(options)), calls_(options_.call_id_prefix) {}
@@ -26,6 +34,10 @@ absl::Status AnswerBuffer::Take(AnswerPiece piece, bool in_order, GenerateSink& 
   if (!Fits(piece.reasoning.size() + piece.text.size())) {
     return MakeError(Reason::UPSTREAM_BAD_RESPONSE,
                      absl::StrCat("is longer than ", options_.bytes_max, " bytes"));
+  }
+  logprobs_bytes_ += MemoryBytes(piece.logprobs);
+  if (logprobs_bytes_ / kLogprobsFactor > options_.bytes_max) {
+    return MakeError(Reason::UPSTREAM_BAD_RESPONSE, "has more logprobs than its text can need");
   }
   if (!piece.reasoning.empty()) {
     Enter(Kind::kReasoning, in_order, sink);

@@ -16,7 +16,7 @@ namespace aibackend::models {
 class AnswerBuffer {
  public:
   struct Options {
-    size_t bytes_max = 0;        // of text, reasoning and tool calls together
+    size_t bytes_max = 0;        // of text, reasoning and tool calls together; logprobs: 64 times
     bool tools_offered = false;  // false: calls are passed over
     std::string call_id_prefix;  // see ToolCallCollector
   };
@@ -48,6 +48,7 @@ class AnswerBuffer {
   const Options options_;
   Kind kind_ = Kind::kNone;  // of what came last
   size_t bytes_ = 0;
+  size_t logprobs_bytes_ = 0;  // that all of them have taken
   std::string text_;
   std::string reasoning_;
   ToolCallCollector calls_;

@@ -16,6 +16,10 @@ absl::Status Overloaded(absl::string_view what) {
   return WithRetryAfter(MakeError(Reason::OVERLOADED, what), kRetryAfter);
 }
 
+absl::Status Cancelled() {
+  return MakeError(Reason::CANCELLED, "cancelled while it waited for its turn");
+}
+
 }  // namespace
 
 // One that waits, and what it becomes: a generation in the inner model, or an end without one.
@@ -39,15 +43,28 @@ class ConcurrencyCap::Waiting final : public Generation,
     return true;
   }
 
-  // Called once, after it left the queue, with a place among those that run.
-  void Start() {
+  // Called once, after it left the queue, with a place among those that run. False: it was
+  // cancelled since, so that no model server is to be asked; its place goes on, and then
+  // EndCancelled().
+  bool Start() {
+    {
+      absl::MutexLock lock(&mutex_);
+      if (is_cancelled_) return false;
+    }
     std::shared_ptr<Generation> started = cap_.Start(request_, std::exchange(sink_, nullptr));
     {
       absl::MutexLock lock(&mutex_);
       running_ = started;
-      if (!is_cancelled_) return;
+      if (!is_cancelled_) return true;
     }
     started->Cancel();
+    return true;
+  }
+
+  void EndCancelled() {
+    GenerateResult result;
+    result.status = Cancelled();
+    std::exchange(sink_, nullptr)->OnDone(std::move(result));
   }
 
   void Cancel() override {
@@ -57,8 +74,7 @@ class ConcurrencyCap::Waiting final : public Generation,
       has_waited = LeaveQueue();
     }
     if (has_waited) {
-      EndedGeneration(MakeError(Reason::CANCELLED, "cancelled while it waited for its turn"),
-                      std::exchange(sink_, nullptr), cap_.timer_);
+      EndedGeneration(Cancelled(), std::exchange(sink_, nullptr), cap_.timer_);
       return;
     }
     std::shared_ptr<Generation> running;
@@ -105,9 +121,12 @@ class ConcurrencyCap::RunningSink final : public GenerateSink {
   // The place first: who hears the end may ask again at once. Then who hears it, who shall not wait
   // while the next one starts. Where none is next, the cap may be gone after that.
   void OnDone(GenerateResult result) override {
-    const std::shared_ptr<Waiting> next = cap_.PassPlaceOn();
+    std::shared_ptr<Waiting> next = cap_.PassPlaceOn();
     std::exchange(sink_, nullptr)->OnDone(std::move(result));
-    if (next) next->Start();
+    while (next && !next->Start()) {
+      const std::shared_ptr<Waiting> cancelled = std::exchange(next, cap_.PassPlaceOn());
+      cancelled->EndCancelled();
+    }
   }
 
  private:

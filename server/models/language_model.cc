@@ -21,6 +21,15 @@ std::string LastUserText(const std::vector<ChatMessage>& messages) {
   return {};
 }
 
+size_t MemoryBytes(const std::vector<TokenLogprob>& logprobs) {
+  size_t bytes = logprobs.capacity() * sizeof(TokenLogprob);
+  for (const TokenLogprob& logprob : logprobs) {
+    bytes += logprob.token.capacity() + logprob.bytes.capacity() * sizeof(int);
+    bytes += MemoryBytes(logprob.top_logprobs);
+  }
+  return bytes;
+}
+
 int EstimatePromptTokens(const GenerateRequest& request) {
   int tokens = 0;
   for (const ChatMessage& message : request.messages) {

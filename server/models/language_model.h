@@ -142,6 +142,9 @@ struct TokenLogprob {
   std::vector<TokenLogprob> top_logprobs;  // without theirs
 };
 
+// What they hold in memory, about.
+size_t MemoryBytes(const std::vector<TokenLogprob>& logprobs);
+
 // The first piece of an index has id and name; the arguments concatenate.
 struct ToolCallDelta {
   int index = 0;  // from 0, without gaps
@@ -200,7 +203,7 @@ struct ModelInfo {
   std::string provider;
   std::string description;
   std::vector<std::string> ignored_parameters;
-  double temperature_max = 2;  // a turn with more is not for this model
+  double temperature_max = 2;        // a turn with more is not for this model
   std::vector<std::string> aliases;  // told by the catalog
   // False: it answers from documents alone, so that they are always searched, and it takes neither
   // tools nor images nor a response format.

@@ -21,11 +21,14 @@ absl::optional<Role> ToRole(const std::string& role) {
   return absl::nullopt;
 }
 
-// Text that is to be a JSON object, or empty.
 absl::Status CheckObject(const std::string& json, const std::string& field) {
   simdjson::dom::parser parser;
-  if (json.empty() || models::ParseObject(parser, json).ok()) return absl::OkStatus();
+  if (models::ParseObject(parser, json).ok()) return absl::OkStatus();
   return MakeError(Reason::FIELD_INVALID, "must be a JSON object", field);
+}
+
+absl::Status CheckObjectOrEmpty(const std::string& json, const std::string& field) {
+  return json.empty() ? absl::OkStatus() : CheckObject(json, field);
 }
 
 absl::Status CheckExtra(const std::string& extra) {
@@ -152,7 +155,7 @@ absl::StatusOr<models::ResponseFormat> ToFormat(const v1::ResponseFormat& format
         absl::StrCat("type '", format.type(), "' is none of text, json_object, json_schema"),
         "response_format.type");
   }
-  AIB_RETURN_IF_ERROR(CheckObject(format.schema(), "response_format.schema"));
+  AIB_RETURN_IF_ERROR(CheckObjectOrEmpty(format.schema(), "response_format.schema"));
   out.name = format.name();
   out.description = format.description();
   out.schema = format.schema();
@@ -161,7 +164,7 @@ absl::StatusOr<models::ResponseFormat> ToFormat(const v1::ResponseFormat& format
 }
 
 absl::StatusOr<models::Tool> ToTool(const v1::Tool& tool, const std::string& field) {
-  AIB_RETURN_IF_ERROR(CheckObject(tool.parameters(), absl::StrCat(field, ".parameters")));
+  AIB_RETURN_IF_ERROR(CheckObjectOrEmpty(tool.parameters(), absl::StrCat(field, ".parameters")));
   models::Tool out;
   out.name = tool.name();
   out.description = tool.description();

@@ -383,6 +383,16 @@ TEST_F(KeyedTurnsTest, WhileTheDatabaseIsAwayNothingIsPaidTwice) {
   EXPECT_EQ(WholeReader(*Ask(Question("key"))).Text(), "a turtle");
 }
 
+TEST_F(KeyedTurnsTest, WithoutAWindowAnAnswerIsStillInMemoryUntilItIsWritten) {
+  Restart({absl::ZeroDuration()});
+  Answer("key", "a turtle");
+  database_.away = true;
+  auto seat = Ask(Question("key"));
+  ASSERT_TRUE(seat.ok()) << seat.status();
+  EXPECT_EQ(WholeReader(*std::move(seat)).Text(), "a turtle");
+  EXPECT_EQ(model_.calls(), 1);
+}
+
 TEST_F(KeyedTurnsTest, TheDatabaseIsAskedOnceForAKeyThatRuns) {
   const auto seat = Ask(Question("key"));
   const int reads = database_.reads;

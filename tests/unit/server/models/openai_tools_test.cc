@@ -249,6 +249,19 @@ TEST(OpenAiTools, APartOfTheUsageIsNeverMoreThanTheWhole) {
   EXPECT_EQ(usage.reasoning_tokens, 3);
 }
 
+TEST(OpenAiTools, LogprobsWithoutEndAreARunawayThoughTheirTextIsShort) {
+  std::string tokens = R"({"logprob":0})";
+  for (int i = 1; i < 1000; ++i) tokens += R"(,{"logprob":0})";
+  Fixture fixture(Streaming(Token("x") +
+                            R"(data: {"choices":[{"delta":{},"logprobs":{"content":[)" + tokens +
+                            "]}}]}\n\n" + End()));
+  fixture.options.limits.answer_bytes_max = 1000;
+  const GenerateResult result = fixture.Run();
+  EXPECT_EQ(ReasonOf(result.status), Reason::UPSTREAM_BAD_RESPONSE) << result.status;
+  EXPECT_EQ(fixture.sink->text(), "x");
+  EXPECT_TRUE(fixture.sink->logprobs().empty());
+}
+
 TEST(OpenAiTools, LogprobsComeWithTheirText) {
   const Heard heard =
       Hear(Streaming(R"(data: {"choices":[{"delta":{"content":"é"},"logprobs":{"content":[)"

@@ -262,6 +262,32 @@ TEST_F(CapTest, CancelReachesOneThatWaitedAndRuns) {
   EXPECT_EQ(waited.sink->ends(), 1);
 }
 
+// Between the end of the one and the start of the next, those who hear the end may do anything.
+TEST_F(CapTest, WhoIsCancelledWhileItsPlaceIsHandedOnIsNotStarted) {
+  class CancellingSink final : public GenerateSink {
+   public:
+    void OnDelta(const Delta&) override {}
+    void OnDone(GenerateResult) override {
+      for (Asked* asked : cancelled) asked->generation->Cancel();
+    }
+    std::vector<Asked*> cancelled;
+  };
+  ConcurrencyCap single(model, timer, {1, 3, absl::Hours(1)});
+  const auto first = std::make_shared<CancellingSink>();
+  single.Generate(Asking("a"), first);
+  Asked handed_on = Ask(single, "b");
+  Asked next = Ask(single, "c");
+  first->cancelled = {&handed_on};
+  model.Call(0)->End();
+  const GenerateResult result = handed_on.sink->WaitDone();
+  EXPECT_EQ(ReasonOf(result.status), Reason::CANCELLED);
+  EXPECT_EQ(result.upstream_calls, 0);
+  EXPECT_EQ(TextOfCall(1), "c");
+  model.Call(1)->End();
+  EXPECT_EQ(next.sink->ends(), 1);
+  EXPECT_EQ(model.calls(), 2U);
+}
+
 TEST_F(CapTest, WhoWaitsTooLongIsRefusedAndItsPlaceIsFree) {
   ConcurrencyCap impatient(model, timer, {1, 1, absl::Milliseconds(1)});
   Ask(impatient, "a");

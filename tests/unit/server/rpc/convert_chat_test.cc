@@ -1,8 +1,7 @@
 #include "server/rpc/convert_chat.h"
 
-#include <gtest/gtest.h>
-
 #include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
 #include "server/base/status.h"
 
 namespace aibackend::rpc {
@@ -22,6 +21,29 @@ TEST(ChatExtra, WhatTheContractKnowsOrWouldBePaidSeveralTimesIsRefused) {
     EXPECT_EQ(ReasonOf(status), Reason::FIELD_INVALID) << name;
     EXPECT_EQ(FieldOf(status), absl::StrCat("extra.", name)) << status;
   }
+}
+
+// It goes into the upstream's request as it is: nothing at all would make that malformed.
+TEST(ToTurn, ARawPartIsAJsonObjectAndNotNothing) {
+  v1::ChatRequest request;
+  v1::ContentPart* part = request.add_messages()->add_parts();
+  request.mutable_messages(0)->set_role("user");
+  for (const char* raw : {"", " ", "[]", "{"}) {
+    part->set_raw(raw);
+    const absl::Status status = ToTurn(request).status();
+    EXPECT_EQ(ReasonOf(status), Reason::FIELD_INVALID) << "'" << raw << "' " << status;
+  }
+  part->set_raw(R"({"type":"file"})");
+  EXPECT_TRUE(ToTurn(request).ok());
+}
+
+TEST(ToTurn, AToolsParametersMayBeMissing) {
+  v1::ChatRequest request;
+  request.set_prompt("Dig.");
+  request.add_tools()->set_name("dig");
+  EXPECT_TRUE(ToTurn(request).ok());
+  request.mutable_tools(0)->set_parameters("[]");
+  EXPECT_EQ(ReasonOf(ToTurn(request).status()), Reason::FIELD_INVALID);
 }
 
 }  // namespace
