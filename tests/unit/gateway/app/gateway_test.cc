@@ -87,7 +87,8 @@ TEST_F(GatewayTest, FilesAreUploaded) {
   ASSERT_TRUE(result);
   EXPECT_EQ(result->status, 200) << result->body;
   ASSERT_EQ(seen.documents_size(), 1);
-  EXPECT_EQ(seen.documents(0).text(), "text é");
+  EXPECT_EQ(seen.documents(0).content(), "text é");
+  EXPECT_EQ(seen.documents(0).content_type(), "text/plain");
   EXPECT_EQ(seen.collection(), "notes");
 }
 

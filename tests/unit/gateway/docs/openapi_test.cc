@@ -86,7 +86,7 @@ TEST_F(OpenApiTest, TypesAreAsJsonHasThem) {
   EXPECT_EQ(schemas["ChatResponse"]["properties"]["cost_nano_usd"]["type"], "string");
   EXPECT_EQ(schemas["Document"]["properties"]["created_at"]["format"], "date-time");
   EXPECT_EQ(schemas["Document"]["properties"]["metadata"]["type"], "object");
-  EXPECT_EQ(schemas["AddDocumentsResponse.Added"]["properties"]["status"]["enum"].size(), 4u);
+  EXPECT_EQ(schemas["AddDocumentsResponse.Added"]["properties"]["status"]["enum"].size(), 5u);
   EXPECT_EQ(schemas["ChatRequest"]["properties"]["messages"]["items"]["$ref"],
             "#/components/schemas/Message");
   // A comment of the proto.

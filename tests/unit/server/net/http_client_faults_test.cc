@@ -78,11 +78,10 @@ TEST(HttpClientFaults, AResetBeforeTheHeaderIsUnavailable) {
 TEST(HttpClientFaults, ARequestThatAKeptConnectionLosesIsNotSentAgain) {
   std::atomic<int> requests{0};
   ScriptedServer server([&](Connection& connection) {
-    connection.ReadRequest();
-    if (++requests > 1) return connection.Reset();
-    connection.Send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    connection.ReadRequest();
-    ++requests;
+    // curl may connect once more before it sees that it can't send again: that is no request.
+    const auto read = [&] { return connection.ReadRequest().empty() ? 0 : ++requests; };
+    if (read() == 1) connection.Send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    read();
     connection.Reset();
   });
   HttpClient client{HttpClient::Options()};
