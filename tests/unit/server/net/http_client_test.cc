@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
+#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <thread>
@@ -214,17 +216,23 @@ TEST(HttpClient, AConnectionIsReused) {
 }
 
 TEST(HttpClient, AKeptConnectionThatTheUpstreamClosedIsReplaced) {
-  ScriptedServer server([](Connection& connection) {  // says keep-alive, and closes
+  constexpr int kRequests = 10;
+  std::atomic<int> closed{0};
+  std::array<absl::Notification, kRequests> closings;
+  ScriptedServer server([&](Connection& connection) {  // says keep-alive, and closes
     connection.ReadRequest();
     connection.Send(HttpResponse(200, "ok"));
+    shutdown(connection.fd(), SHUT_RDWR);
+    closings[static_cast<size_t>(closed++)].Notify();
   });
   HttpClient client{HttpClient::Options()};
-  for (int i = 0; i < 10; ++i) {
+  for (absl::Notification& closing : closings) {
     auto recorder = std::make_shared<Recorder>();
     client.Start(Post(server.url()), recorder);
     EXPECT_EQ(recorder->WaitDone(), absl::OkStatus());
+    closing.WaitForNotification();  // a request that meets the close itself is lost, and says so
   }
-  EXPECT_EQ(server.connections(), 10);
+  EXPECT_EQ(server.connections(), kRequests);
 }
 
 TEST(HttpClient, FiveHundredTransfersAtOnceEachGetTheirOwnAnswer) {
