@@ -58,7 +58,8 @@ class HttpCall {
 
 // Thread-safe. Connections are kept and reused; redirects are not followed; proxies of the
 // environment are not used. A request is sent at most once: one that met a kept connection as it
-// died is UPSTREAM_UNAVAILABLE, and whether to ask again is for who asked. The destructor cancels what runs.
+// died is UPSTREAM_UNAVAILABLE, and whether to ask again is for who asked. The destructor cancels
+// what runs.
 class HttpClient {
  public:
   struct Options {
