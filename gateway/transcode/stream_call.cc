@@ -99,8 +99,9 @@ bool StreamCall::Forward() {
   message_->Clear();
   if (!grpc::SerializationTraits<Message>::Deserialize(&buffer_, message_.get()).ok()) return false;
   auto bytes = format_->Event(*message_);
-  if (bytes && !bytes->empty()) Send(*std::move(bytes));
-  return bytes.has_value();
+  if (!bytes) return false;
+  if (!bytes->empty()) Send(*std::move(bytes));
+  return true;
 }
 
 void StreamCall::Begin() {

@@ -12,13 +12,15 @@ namespace aibackend::config {
 
 struct Settings {
   std::vector<std::string> listen = {"127.0.0.1:50051"};
-  bool insecure_listen = false;
+  std::string admin_key;  // secret: never printed
   std::string data_dir;
-  bool seed_empty = false;
-  int drain_timeout_ms = 0;
-
   std::string log_level;
+  bool insecure_listen = false;
+  bool seed_empty = false;
   bool log_content = true;
+  bool retrieval_strict = false;
+  int drain_timeout_ms = 0;
+  int resume_window_ms = 0;
 
   std::string model;
   std::string openai_base_url;
@@ -40,10 +42,7 @@ struct Settings {
   int upstream_queue_max = 0;
   // All of them, the default first; those that the settings above describe are among them.
   std::vector<ModelSettings> models;
-  int resume_window_ms = 0;
-  std::string admin_key;  // secret: never printed
   double words_per_second = 0;
-  bool retrieval_strict = false;
 
   int worker_threads = 0;
   int worker_queue_max = 0;

@@ -181,6 +181,7 @@ void ReadWord(Table& table, Problems& problems, const std::string& name,
     return;
   }
   std::vector<std::string> known;
+  known.reserve(words.size());
   for (const auto& [known_word, unused] : words) known.push_back(known_word);
   problems.Add(table.At(name), table.Node(name),
                absl::StrCat("must be one of ", absl::StrJoin(known, ", ")));
