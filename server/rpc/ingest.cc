@@ -62,11 +62,11 @@ absl::StatusOr<std::vector<retrieval::StoredDocument>> ReadFile(const v1::Docume
   for (extract::ExtractedDocument& part : extracted.documents) {
     stored.emplace_back();
     retrieval::StoredDocument& out = stored.back();
-    out.id = is_one && !given.id.empty() ? given.id : std::move(part.id);
+    out.id = FirstOf(is_one ? given.id : "", part.id, "");
     out.title = FirstOf(is_one ? given.title : "", part.title, given.source);
     out.text = std::move(part.text);
     out.source = FirstOf(part.source, given.source, "");
-    out.metadata = part.metadata.empty() ? given.metadata : std::move(part.metadata);
+    out.metadata = FirstOf(part.metadata, given.metadata, "");
   }
   return stored;
 }
