@@ -1,33 +1,29 @@
 // Idempotency-Key and Last-Event-ID on the real programs, and clients that leave: what was asked once is paid once.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import http from 'node:http';
-import path from 'node:path';
-import readline from 'node:readline';
 import { after, before, test } from 'node:test';
 import grpc from '@grpc/grpc-js';
-import { ask, eventually, parseSse, root, Stack, transports } from './stack.mjs';
+import { FakeUpstream } from './fake_upstream.mjs';
+import { ask, eventually, parseSse, Stack, transports } from './stack.mjs';
 
-let stack, imposter, port;
+let stack, imposter;
 before(async () => {
-  imposter = spawn(process.execPath, [path.join(root, 'tests/fakes/imposter/imposter.mjs'), '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [line] = await once(readline.createInterface({ input: imposter.stdout }), 'line');
-  port = JSON.parse(line).port;
+  imposter = await FakeUpstream.start();
   stack = await Stack.start({
-    AIB_OPENAI_BASE_URL: `http://127.0.0.1:${port}/v1`,
+    AIB_OPENAI_BASE_URL: `${imposter.url}/v1`,
     AIB_OPENAI_API_KEY: 'sk-key',
     AIB_MODEL: 'imposter',
   });
 });
 after(async () => {
   await stack.stop();
-  imposter.kill();
+  imposter.stop();
 });
 
 const plain = { retrieval: { enabled: false } };
-const control = (scenario) => fetch(`http://127.0.0.1:${port}/control`, { method: 'POST', body: JSON.stringify(scenario) });
-const log = async () => (await fetch(`http://127.0.0.1:${port}/control/log`)).json();
+const control = (scenario) => imposter.control(scenario);
+const log = () => imposter.log();
 const callsFor = async (prompt) => (await log()).requests.filter(({ body }) => JSON.stringify(body).includes(prompt));
 const rowsFor = async (prompt) => (await stack.json('GET', '/v1/usage?page_size=1000')).body.requests.filter((row) => row.prompt === prompt);
 const endedRows = (prompt, count) =>
@@ -282,7 +278,7 @@ test('a keyed stream whose only client left goes on to its end, and is there', a
 test('beyond the resume window a keyed stream that nobody reads is cancelled', async () => {
   const own = stack;
   stack = await Stack.start({
-    AIB_OPENAI_BASE_URL: `http://127.0.0.1:${port}/v1`,
+    AIB_OPENAI_BASE_URL: `${imposter.url}/v1`,
     AIB_OPENAI_API_KEY: 'sk-key',
     AIB_MODEL: 'imposter',
     AIB_RESUME_WINDOW_MS: '200',

@@ -1,23 +1,18 @@
 // Upstreams behind Chat and ChatStream, an OpenAI-compatible and an Anthropic one, named by the environment: grounding, usage,
 // cancellation. What they do wrong: fault_matrix.test.mjs.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import path from 'node:path';
-import readline from 'node:readline';
 import { after, before, test } from 'node:test';
-import { ask, eventually, root, Stack, transports } from './stack.mjs';
+import { FakeUpstream } from './fake_upstream.mjs';
+import { ask, eventually, Stack, transports } from './stack.mjs';
 
-let stack, imposter, port;
+let stack, imposter;
 before(async () => {
-  imposter = spawn(process.execPath, [path.join(root, 'tests/fakes/imposter/imposter.mjs'), '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [line] = await once(readline.createInterface({ input: imposter.stdout }), 'line');
-  port = JSON.parse(line).port;
+  imposter = await FakeUpstream.start();
   stack = await Stack.start({
-    AIB_OPENAI_BASE_URL: `http://127.0.0.1:${port}/v1`,
+    AIB_OPENAI_BASE_URL: `${imposter.url}/v1`,
     AIB_OPENAI_API_KEY: 'sk-very-secret-key',
     AIB_MODEL: 'imposter',
-    AIB_ANTHROPIC_BASE_URL: `http://127.0.0.1:${port}`,
+    AIB_ANTHROPIC_BASE_URL: imposter.url,
     AIB_ANTHROPIC_API_KEY: 'sk-ant-very-secret-key',
     AIB_ANTHROPIC_MODEL: 'imposter-claude',
     AIB_UPSTREAM_FIRST_TOKEN_TIMEOUT_MS: '1500',
@@ -26,12 +21,11 @@ before(async () => {
 });
 after(async () => {
   await stack.stop();
-  imposter.kill();
+  imposter.stop();
 });
 
-const control = (scenario) =>
-  fetch(`http://127.0.0.1:${port}/control`, { method: 'POST', body: JSON.stringify(scenario) });
-const log = async () => (await fetch(`http://127.0.0.1:${port}/control/log`)).json();
+const control = (scenario) => imposter.control(scenario);
+const log = () => imposter.log();
 const plain = { retrieval: { enabled: false } };
 
 for (const [name, transport] of Object.entries(transports)) {
