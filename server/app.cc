@@ -82,7 +82,7 @@ class ServerApp final : public App {
     if (interrupted > 0) Log(Event::kLedgerRecovered, {{"rows", interrupted}});
     if (settings_.seed_empty) AIB_RETURN_IF_ERROR(SeedIfEmpty());
     documents_->OnOutgrown(
-        [this](const std::string& collection) { RefitInBackground(collection); });
+        [this](const retrieval::CollectionId& collection) { RefitInBackground(collection); });
     for (const auto& model : models_.catalog().Infos()) {
       Log(Event::kModelRegistered, {{"model", model.id}, {"provider", model.provider}});
     }
@@ -133,16 +133,17 @@ class ServerApp final : public App {
   }
 
   absl::Status SeedIfEmpty() {
-    AIB_ASSIGN_OR_RETURN(const auto page, documents_->List("", 1, ""));
+    AIB_ASSIGN_OR_RETURN(const auto page, documents_->List({"", "default"}, 1, ""));
     if (!page.documents.empty()) return absl::OkStatus();
-    AIB_ASSIGN_OR_RETURN(const auto added, documents_->Add("default", tasks::SampleDocuments()));
+    AIB_ASSIGN_OR_RETURN(const auto added, documents_->Add({}, tasks::SampleDocuments()));
     Log(Event::kCorpusSeeded, {{"documents", added.size()}});
     return absl::OkStatus();
   }
 
-  void RefitInBackground(const std::string& collection) {
-    const auto job = job_runner_.Submit("index_documents", {{"collection", collection}});
-    Log(Event::kIndexOutgrown, {{"collection", collection},
+  void RefitInBackground(const retrieval::CollectionId& collection) {
+    const auto job = job_runner_.Submit(
+        "index_documents", {{"collection", collection.name}, {"tenant", collection.tenant}});
+    Log(Event::kIndexOutgrown, {{"collection", collection.name},
                                 {"job_id", job.ok() ? job->id.value : job.status().ToString()}});
   }
 

@@ -46,8 +46,11 @@ void BM_Search(benchmark::State& state) {
   std::vector<std::string> queries;
   for (int i = 0; i < 64; ++i) queries.push_back(texts.Next(8));
   size_t next = 0;
-  for (auto _ : state)
-    benchmark::DoNotOptimize(index.Search(queries[next++ % queries.size()], 5, Mode::kHybrid));
+  for (auto _ : state) {
+    SearchQuery query;
+    query.text = queries[next++ % queries.size()];
+    benchmark::DoNotOptimize(index.Search(query));
+  }
   state.SetItemsProcessed(state.iterations());
 }
 BENCHMARK(BM_Search)->Arg(1000)->Arg(5000)->Unit(benchmark::kMicrosecond);

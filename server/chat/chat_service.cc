@@ -12,18 +12,22 @@
 namespace aibackend::chat {
 namespace {
 
-models::Grounding Ground(const retrieval::Retriever& retriever, const TurnRequest& request,
-                         bool strict) {
+absl::StatusOr<models::Grounding> Ground(const retrieval::Retriever& retriever,
+                                         const TurnRequest& request, bool strict) {
   retrieval::RetrieveQuery query;
   query.text = LastUserText(request.generate.messages);
   query.top_k = request.retrieval.top_k;
   query.collection = request.retrieval.collection;
-  retrieval::RetrieveResult found = retriever.Retrieve(query);
+  query.mode = request.retrieval.mode;
+  query.filter = request.retrieval.filter;
+  query.min_score = request.retrieval.min_score;
+  AIB_ASSIGN_OR_RETURN(retrieval::RetrieveResult found, retriever.Retrieve(query));
 
   models::Grounding grounding;
   grounding.confidence = found.confidence;
   grounding.strict = strict;
-  grounding.collection = query.collection;
+  grounding.collection = query.collection.name;
+  grounding.tenant = query.collection.tenant;
   for (auto& match : found.matches) {
     grounding.passages.push_back({std::move(match.document_id), std::move(match.chunk_id),
                                   std::move(match.title), std::move(match.source),
@@ -58,7 +62,12 @@ class ChatService::RunningTurn final : public Turn,
     models::GenerateRequest& generate = request_.generate;
     if (request_.retrieval.enabled && !IsCancelled()) {
       const bool strict = request_.retrieval.strict.value_or(service_.options_.strict_default);
-      grounding_ = Ground(service_.retriever_, request_, strict);
+      auto grounding = Ground(service_.retriever_, request_, strict);
+      if (!grounding.ok()) {
+        result_.status = grounding.status();
+        return Finish();
+      }
+      grounding_ = *std::move(grounding);
       result_.confidence = grounding_->confidence;
       generate.grounding = grounding_;
     }

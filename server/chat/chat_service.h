@@ -23,7 +23,10 @@ struct RetrievalChoice {
   bool enabled = true;
   int top_k = 5;
   absl::optional<bool> strict;  // absent: the server's setting
-  std::string collection = "default";
+  retrieval::CollectionId collection;
+  retrieval::Mode mode = retrieval::Mode::kHybrid;
+  retrieval::MetadataFilter filter;
+  double min_score = 0;
 };
 
 // `generate` is what the model is asked; its model may be an alias, or empty for the default one.

@@ -38,8 +38,12 @@ constexpr double kNewMassMin = 0.2;
 
 using TermSet = absl::flat_hash_set<std::string>;
 
+retrieval::CollectionId CollectionOf(const models::Grounding& grounding) {
+  return {grounding.collection, grounding.tenant};
+}
+
 std::vector<std::string> TermsOf(const Retriever& retriever, absl::string_view text,
-                                 const std::string& collection) {
+                                 const retrieval::CollectionId& collection) {
   std::vector<std::string> terms;
   for (auto& t : retriever.Analyze(text, collection)) terms.push_back(std::move(t.term));
   return terms;
@@ -127,7 +131,8 @@ struct Question {
   AnswerType type = AnswerType::kAny;
 };
 
-Question Read(const Retriever& retriever, absl::string_view text, const std::string& collection) {
+Question Read(const Retriever& retriever, absl::string_view text,
+              const retrieval::CollectionId& collection) {
   Question question;
   question.type = TypeOf(text);
   const auto terms = retriever.Analyze(text, collection);
@@ -179,7 +184,7 @@ std::vector<Candidate> ReadPassage(const Retriever& retriever, const Question& q
   std::vector<Candidate> candidates;
   for (const Sentence& place : retrieval::SplitSentences(passage.text)) {
     const absl::string_view text = text_of(place);
-    const std::vector<std::string> terms = TermsOf(retriever, text, grounding.collection);
+    const std::vector<std::string> terms = TermsOf(retriever, text, CollectionOf(grounding));
     const bool is_question = absl::EndsWith(text, "?") || absl::EndsWith(text, "？");
     Candidate candidate{index, place, TermSet(terms.begin(), terms.end()), 0,
                         !place.is_heading && !is_question};
@@ -187,7 +192,7 @@ std::vector<Candidate> ReadPassage(const Retriever& retriever, const Question& q
                       kPairWeight * PairShare(question, terms) + kPassageWeight * passage.score;
     candidates.push_back(std::move(candidate));
   }
-  const std::vector<std::string> title = TermsOf(retriever, passage.title, grounding.collection);
+  const std::vector<std::string> title = TermsOf(retriever, passage.title, CollectionOf(grounding));
   const TermSet title_terms(title.begin(), title.end());
   for (size_t i = 0; i < candidates.size(); ++i) {
     TermSet before = title_terms;
@@ -245,7 +250,7 @@ std::vector<const Candidate*> Choose(const Question& question,
 
 ExtractiveAnswer ComposeAnswer(const Retriever& retriever, absl::string_view question,
                                const Grounding& grounding) {
-  const Question read = Read(retriever, question, grounding.collection);
+  const Question read = Read(retriever, question, CollectionOf(grounding));
   const std::vector<Candidate> ranked = RankSentences(retriever, read, grounding);
   std::vector<Citation> citations;
   for (const Candidate* c : Choose(read, ranked)) {

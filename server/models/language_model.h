@@ -96,6 +96,7 @@ struct Grounding {
   double confidence = 0;               // 0 to 1, see kConfidenceMin
   bool strict = false;                 // answer only from the passages
   std::string collection = "default";  // that the passages are from
+  std::string tenant = "default";      // whose collection it is
 };
 
 struct Citation {

@@ -195,6 +195,16 @@ int CollectionIndex::generation() const {
   return fitted_ == nullptr ? 0 : fitted_->generation;
 }
 
+size_t CollectionIndex::dimensions() const {
+  absl::ReaderMutexLock lock(&mutex_);
+  return fitted_ == nullptr ? 0 : fitted_->vectors.dimensions();
+}
+
+size_t CollectionIndex::unembedded_chunks() const {
+  absl::ReaderMutexLock lock(&mutex_);
+  return fitted_ == nullptr ? chunks_.size() - removed_.size() : 0;
+}
+
 size_t CollectionIndex::slots() const {
   absl::ReaderMutexLock lock(&mutex_);
   return chunks_.size();

@@ -30,10 +30,19 @@ struct Change {
   DocumentPtr added;
 };
 
+struct SearchQuery {
+  absl::string_view text;
+  size_t top_k = 5;
+  Mode mode = Mode::kHybrid;
+  const MetadataFilter* filter = nullptr;  // borrowed; null: every document fits
+  bool explain = false;
+};
+
 struct Hit {
   DocumentPtr document;
   size_t ordinal = 0;  // of the chunk
   double score = 0;    // 0 to 1
+  absl::optional<Explanation> explanation;
 };
 
 struct SearchResult {
@@ -58,7 +67,8 @@ class CollectionIndex {
   // for fewer than kFitChunksMin chunks. Returns whether it did.
   bool Fit(int generation);
 
-  SearchResult Search(absl::string_view query, size_t top_k, Mode mode) const;
+  // Errors: FILTER_FIELD_UNKNOWN.
+  absl::StatusOr<SearchResult> Search(const SearchQuery& query) const;
   std::vector<Retriever::WeightedTerm> Analyze(absl::string_view text) const;
 
   size_t chunks() const;
@@ -66,6 +76,9 @@ class CollectionIndex {
   // What was fitted on; 0 where nothing was.
   size_t fitted_chunks() const;
   int generation() const;
+  size_t dimensions() const;
+  // Chunks without a vector.
+  size_t unembedded_chunks() const;
   // Chunks that were ever added: those removed take room until the next generation.
   size_t slots() const;
 

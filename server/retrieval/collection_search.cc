@@ -183,13 +183,13 @@ std::vector<CollectionIndex::RankedSlot> CollectionIndex::RankDense(const Bag& q
   return ranked;
 }
 
-SearchResult CollectionIndex::Search(absl::string_view query, size_t top_k, Mode mode) const {
-  const TextBags terms = AnalyzeText(query);
+absl::StatusOr<SearchResult> CollectionIndex::Search(const SearchQuery& query) const {
+  const TextBags terms = AnalyzeText(query.text);
   SearchResult result;
   absl::ReaderMutexLock lock(&mutex_);
-  result.mode = fitted_ == nullptr ? Mode::kLexical : mode;
+  result.mode = fitted_ == nullptr ? Mode::kLexical : query.mode;
   result.generation = fitted_ == nullptr ? 0 : fitted_->generation;
-  const size_t count = std::max(top_k, kConfidenceChunks);
+  const size_t count = std::max(query.top_k, kConfidenceChunks);
   std::vector<RankedSlot> ranked;
   if (result.mode == Mode::kDense) {
     ranked = RankDense(terms.words, count);
@@ -202,8 +202,8 @@ SearchResult CollectionIndex::Search(absl::string_view query, size_t top_k, Mode
   std::vector<RankedChunk> best;
   for (const auto& [slot, score, cosine] : ranked) {
     if (best.size() < kConfidenceChunks) best.push_back({slot, cosine});
-    if (result.hits.size() < top_k) {
-      result.hits.push_back({chunks_[slot].document, chunks_[slot].ordinal, score});
+    if (result.hits.size() < query.top_k) {
+      result.hits.push_back({chunks_[slot].document, chunks_[slot].ordinal, score, {}});
     }
   }
   result.confidence = Confidence(terms.words, lexical_.words(), best);

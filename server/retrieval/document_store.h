@@ -40,6 +40,30 @@ struct DocumentPage {
   std::string next_page_token;
 };
 
+// A generation of a collection's index.
+struct GenerationInfo {
+  int number = 0;  // 0: none, nothing is fitted
+  std::string embedder;
+  int dimensions = 0;
+  absl::Time created_at;
+};
+
+struct CollectionInfo {
+  CollectionId id;
+  int64_t documents = 0;
+  int64_t chunks = 0;
+  int64_t unembedded_chunks = 0;  // the dense leg doesn't know them yet
+  GenerationInfo serving;
+  std::vector<GenerationInfo> former;  // newest first, at most kFormerGenerationsMax
+};
+
+inline constexpr size_t kFormerGenerationsMax = 8;
+
+struct CollectionPage {
+  std::vector<CollectionInfo> collections;  // by name
+  std::string next_page_token;
+};
+
 struct RebuildResult {
   int64_t documents = 0;
   int64_t chunks = 0;
@@ -56,26 +80,35 @@ class DocumentStore : public Retriever {
                                                              Clock& clock);
 
   // Stores and indexes the documents of one call, all or none. Errors name "documents[i].field".
-  virtual absl::StatusOr<std::vector<AddedDocument>> Add(const std::string& collection,
+  virtual absl::StatusOr<std::vector<AddedDocument>> Add(const CollectionId& collection,
                                                          std::vector<StoredDocument> documents) = 0;
-  virtual absl::StatusOr<StoredDocument> Get(const std::string& collection,
+  virtual absl::StatusOr<StoredDocument> Get(const CollectionId& collection,
                                              const std::string& id) = 0;
-  virtual absl::Status Delete(const std::string& collection, const std::string& id) = 0;
-  // `collection` empty: all.
-  virtual absl::StatusOr<DocumentPage> List(const std::string& collection, int page_size,
+  virtual absl::Status Delete(const CollectionId& collection, const std::string& id) = 0;
+  // `collection.name` empty: all of the tenant's.
+  virtual absl::StatusOr<DocumentPage> List(const CollectionId& collection, int page_size,
                                             const std::string& page_token) = 0;
+
+  // A collection is there while it holds a document.
+  virtual absl::StatusOr<CollectionPage> ListCollections(const std::string& tenant, int page_size,
+                                                         const std::string& page_token) = 0;
+  // Errors: COLLECTION_NOT_FOUND.
+  virtual absl::StatusOr<CollectionInfo> GetCollection(const CollectionId& collection) = 0;
+  // Removes all its documents and generations; returns how many documents. Errors:
+  // COLLECTION_NOT_FOUND.
+  virtual absl::StatusOr<int64_t> DeleteCollection(const CollectionId& collection) = 0;
 
   // Cuts every document of the collection again, fits a new embedding beside the old one and swaps
   // it in: the next generation. `progress(done, total, what)` is called between steps and may
   // return an error to stop; then the old generation goes on.
   virtual absl::StatusOr<RebuildResult> Rebuild(
-      const std::string& collection,
+      const CollectionId& collection,
       absl::FunctionRef<absl::Status(int64_t done, int64_t total, absl::string_view what)>
           progress) = 0;
 
-  // Called (on an adding thread) with the name of a collection that has outgrown its fitted
-  // embedding 1.5 times.
-  virtual void OnOutgrown(std::function<void(const std::string& collection)> callback) = 0;
+  // Called (on an adding thread) with a collection that has outgrown its fitted embedding 1.5
+  // times.
+  virtual void OnOutgrown(std::function<void(const CollectionId& collection)> callback) = 0;
 };
 
 }  // namespace aibackend::retrieval

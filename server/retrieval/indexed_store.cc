@@ -31,14 +31,14 @@ std::shared_ptr<Document> ToDocument(StoredDocument&& stored, absl::Time now) {
   return document;
 }
 
-Match ToMatch(const Hit& hit) {
+Match ToMatch(Hit&& hit) {
   const Document& document = *hit.document;
   const Span& span = document.chunks[hit.ordinal];
   return {document.id,       absl::StrCat(document.id, "#", hit.ordinal),
           document.title,    document.source,
           document.metadata, std::string(document.ChunkText(hit.ordinal)),
           span.start,        span.end,
-          hit.score};
+          hit.score,         std::move(hit.explanation)};
 }
 
 }  // namespace
@@ -46,28 +46,35 @@ Match ToMatch(const Hit& hit) {
 // --- Searching
 
 std::shared_ptr<const CollectionIndex> IndexedStore::FindIndex(
-    const std::string& collection) const {
+    const CollectionId& collection) const {
   absl::ReaderMutexLock lock(&mutex_);
   const auto found = indexes_.find(collection);
   return found == indexes_.end() ? nullptr : found->second;
 }
 
-RetrieveResult IndexedStore::Retrieve(const RetrieveQuery& query) const {
+absl::StatusOr<RetrieveResult> IndexedStore::Retrieve(const RetrieveQuery& query) const {
   RetrieveResult result;
   result.mode = Mode::kLexical;
   const auto index = FindIndex(query.collection);
   if (index == nullptr || query.top_k <= 0) return result;
-  const SearchResult found = index->Search(Utf8Prefix(query.text, kQueryBytesMax),
-                                           static_cast<size_t>(query.top_k), query.mode);
+  SearchQuery search;
+  search.text = Utf8Prefix(query.text, kQueryBytesMax);
+  search.top_k = static_cast<size_t>(query.top_k);
+  search.mode = query.mode;
+  search.filter = &query.filter;
+  search.explain = query.explain;
+  AIB_ASSIGN_OR_RETURN(SearchResult found, index->Search(search));
   result.mode = found.mode;
   result.generation = found.generation;
   result.confidence = found.confidence;
-  for (const Hit& hit : found.hits) result.matches.push_back(ToMatch(hit));
+  for (Hit& hit : found.hits) {
+    if (hit.score >= query.min_score) result.matches.push_back(ToMatch(std::move(hit)));
+  }
   return result;
 }
 
 std::vector<Retriever::WeightedTerm> IndexedStore::Analyze(absl::string_view text,
-                                                           const std::string& collection) const {
+                                                           const CollectionId& collection) const {
   const auto index = FindIndex(collection);
   text = Utf8Prefix(text, kQueryBytesMax);
   return index != nullptr ? index->Analyze(text) : CollectionIndex().Analyze(text);
@@ -75,7 +82,7 @@ std::vector<Retriever::WeightedTerm> IndexedStore::Analyze(absl::string_view tex
 
 // --- Changing
 
-void IndexedStore::Publish(const std::string& collection, std::shared_ptr<CollectionIndex> index) {
+void IndexedStore::Publish(const CollectionId& collection, std::shared_ptr<CollectionIndex> index) {
   Collection& state = collections_[collection];
   if (state.index != index) state.has_reported_outgrown = false;
   state.index = index;
@@ -84,8 +91,8 @@ void IndexedStore::Publish(const std::string& collection, std::shared_ptr<Collec
 }
 
 absl::StatusOr<std::vector<AddedDocument>> IndexedStore::Add(
-    const std::string& collection, std::vector<StoredDocument> documents) {
-  AIB_RETURN_IF_ERROR(ValidateCollection(collection));
+    const CollectionId& collection, std::vector<StoredDocument> documents) {
+  AIB_RETURN_IF_ERROR(ValidateCollection(collection.name));
   for (size_t i = 0; i < documents.size(); ++i) {
     AIB_RETURN_IF_ERROR(ValidateDocument(documents[i], absl::StrCat("documents[", i, "]")));
   }
@@ -144,7 +151,7 @@ std::vector<AddedDocument> IndexedStore::MakePlan(const Collection& state,
   return added;
 }
 
-void IndexedStore::ApplyPlan(const std::string& name, std::map<std::string, Plan> plan) {
+void IndexedStore::ApplyPlan(const CollectionId& name, std::map<std::string, Plan> plan) {
   Collection& state = collections_[name];
   std::vector<Change> changes;
   size_t chunks = state.index->chunks();
@@ -174,7 +181,7 @@ bool IndexedStore::FitsInline(const Collection& state, size_t chunks) const {
   return is_first || is_littered;
 }
 
-absl::Status IndexedStore::Delete(const std::string& collection, const std::string& id) {
+absl::Status IndexedStore::Delete(const CollectionId& collection, const std::string& id) {
   absl::MutexLock lock(&writer_);
   const auto state = collections_.find(collection);
   if (state == collections_.end() || !state->second.documents.contains(id)) {
@@ -188,13 +195,13 @@ absl::Status IndexedStore::Delete(const std::string& collection, const std::stri
   return absl::OkStatus();
 }
 
-void IndexedStore::OnOutgrown(std::function<void(const std::string& collection)> callback) {
+void IndexedStore::OnOutgrown(std::function<void(const CollectionId& collection)> callback) {
   absl::MutexLock lock(&writer_);
   on_outgrown_ = std::move(callback);
 }
 
-void IndexedStore::ReportIfOutgrown(const std::string& name) {
-  std::function<void(const std::string&)> callback;
+void IndexedStore::ReportIfOutgrown(const CollectionId& name) {
+  std::function<void(const CollectionId&)> callback;
   {
     absl::MutexLock lock(&writer_);
     Collection& state = collections_[name];
@@ -210,7 +217,7 @@ void IndexedStore::ReportIfOutgrown(const std::string& name) {
 
 // --- Reading
 
-absl::StatusOr<StoredDocument> IndexedStore::Get(const std::string& collection,
+absl::StatusOr<StoredDocument> IndexedStore::Get(const CollectionId& collection,
                                                  const std::string& id) {
   StoredDocument document;
   AIB_RETURN_IF_ERROR(database_.Read([&](storage::Session& session) -> absl::Status {
@@ -220,7 +227,7 @@ absl::StatusOr<StoredDocument> IndexedStore::Get(const std::string& collection,
   return document;
 }
 
-absl::StatusOr<DocumentPage> IndexedStore::List(const std::string& collection, int page_size,
+absl::StatusOr<DocumentPage> IndexedStore::List(const CollectionId& collection, int page_size,
                                                 const std::string& page_token) {
   int64_t before = std::numeric_limits<int64_t>::max();
   if (!page_token.empty() && (!absl::SimpleAtoi(page_token, &before) || before <= 0)) {
@@ -243,6 +250,64 @@ absl::StatusOr<DocumentPage> IndexedStore::List(const std::string& collection, i
                          });
   }));
   return page;
+}
+
+// --- Collections
+
+absl::StatusOr<CollectionPage> IndexedStore::ListCollections(const std::string& tenant,
+                                                             int page_size,
+                                                             const std::string& page_token) {
+  CollectionPage page;
+  const auto size = static_cast<size_t>(std::max(page_size, 1));
+  AIB_RETURN_IF_ERROR(database_.Read([&](storage::Session& session) -> absl::Status {
+    page = CollectionPage();
+    AIB_ASSIGN_OR_RETURN(page.collections, ReadCollectionInfos(session, tenant, page_token,
+                                                               static_cast<int64_t>(size) + 1));
+    if (page.collections.size() > size) {
+      page.collections.resize(size);
+      page.next_page_token = page.collections.back().id.name;
+    }
+    for (CollectionInfo& info : page.collections) {
+      AIB_RETURN_IF_ERROR(FillGenerations(session, info));
+    }
+    return absl::OkStatus();
+  }));
+  for (CollectionInfo& info : page.collections) FillUnembedded(info);
+  return page;
+}
+
+absl::StatusOr<CollectionInfo> IndexedStore::GetCollection(const CollectionId& collection) {
+  CollectionInfo info;
+  AIB_RETURN_IF_ERROR(database_.Read([&](storage::Session& session) -> absl::Status {
+    AIB_ASSIGN_OR_RETURN(info, ReadCollectionInfo(session, collection));
+    return FillGenerations(session, info);
+  }));
+  FillUnembedded(info);
+  return info;
+}
+
+void IndexedStore::FillUnembedded(CollectionInfo& info) const {
+  const auto index = FindIndex(info.id);
+  info.unembedded_chunks =
+      index == nullptr ? info.chunks : static_cast<int64_t>(index->unembedded_chunks());
+}
+
+absl::StatusOr<int64_t> IndexedStore::DeleteCollection(const CollectionId& collection) {
+  // A rebuild that runs would bring its documents back.
+  absl::MutexLock no_rebuild(&rebuilding_);
+  absl::MutexLock lock(&writer_);
+  int64_t deleted = 0;
+  AIB_RETURN_IF_ERROR(database_.Write([&](storage::Session& session) -> absl::Status {
+    AIB_ASSIGN_OR_RETURN(deleted, retrieval::DeleteCollection(session, collection));
+    return absl::OkStatus();
+  }));
+  collections_.erase(collection);
+  {
+    absl::MutexLock look(&mutex_);
+    indexes_.erase(collection);
+  }
+  if (deleted == 0) return NoSuchCollection();
+  return deleted;
 }
 
 }  // namespace aibackend::retrieval

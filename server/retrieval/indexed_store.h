@@ -13,6 +13,7 @@
 #include "absl/synchronization/mutex.h"
 #include "server/retrieval/collection_index.h"
 #include "server/retrieval/document_store.h"
+#include "server/retrieval/document_tables.h"
 
 namespace aibackend::retrieval {
 
@@ -48,37 +49,44 @@ class IndexedStore final : public DocumentStore {
 
   absl::Status Load();
 
-  RetrieveResult Retrieve(const RetrieveQuery& query) const override;
+  absl::StatusOr<RetrieveResult> Retrieve(const RetrieveQuery& query) const override;
   std::vector<WeightedTerm> Analyze(absl::string_view text,
-                                    const std::string& collection) const override;
-  absl::StatusOr<std::vector<AddedDocument>> Add(const std::string& collection,
+                                    const CollectionId& collection) const override;
+  absl::StatusOr<std::vector<AddedDocument>> Add(const CollectionId& collection,
                                                  std::vector<StoredDocument> documents) override;
-  absl::StatusOr<StoredDocument> Get(const std::string& collection, const std::string& id) override;
-  absl::Status Delete(const std::string& collection, const std::string& id) override;
-  absl::StatusOr<DocumentPage> List(const std::string& collection, int page_size,
+  absl::StatusOr<StoredDocument> Get(const CollectionId& collection,
+                                     const std::string& id) override;
+  absl::Status Delete(const CollectionId& collection, const std::string& id) override;
+  absl::StatusOr<DocumentPage> List(const CollectionId& collection, int page_size,
                                     const std::string& page_token) override;
-  absl::StatusOr<RebuildResult> Rebuild(const std::string& collection, Progress progress) override;
-  void OnOutgrown(std::function<void(const std::string& collection)> callback) override;
+  absl::StatusOr<CollectionPage> ListCollections(const std::string& tenant, int page_size,
+                                                 const std::string& page_token) override;
+  absl::StatusOr<CollectionInfo> GetCollection(const CollectionId& collection) override;
+  absl::StatusOr<int64_t> DeleteCollection(const CollectionId& collection) override;
+  absl::StatusOr<RebuildResult> Rebuild(const CollectionId& collection, Progress progress) override;
+  void OnOutgrown(std::function<void(const CollectionId& collection)> callback) override;
 
  private:
-  std::shared_ptr<const CollectionIndex> FindIndex(const std::string& collection) const;
-  void Publish(const std::string& collection, std::shared_ptr<CollectionIndex> index)
+  std::shared_ptr<const CollectionIndex> FindIndex(const CollectionId& collection) const;
+  void FillUnembedded(CollectionInfo& info) const;
+  void Publish(const CollectionId& collection, std::shared_ptr<CollectionIndex> index)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
 
   std::vector<AddedDocument> MakePlan(const Collection& state,
                                       std::vector<std::shared_ptr<Document>> documents,
                                       std::map<std::string, Plan>& plan) const;
-  void ApplyPlan(const std::string& name, std::map<std::string, Plan> plan)
+  void ApplyPlan(const CollectionId& name, std::map<std::string, Plan> plan)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
   bool FitsInline(const Collection& state, size_t chunks) const;
-  void FitAll(const std::string& name, int generation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
-  void ReportIfOutgrown(const std::string& name) ABSL_LOCKS_EXCLUDED(writer_);
+  Generation GenerationOf(const CollectionIndex& index) const;
+  void FitAll(const CollectionId& name, int generation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
+  void ReportIfOutgrown(const CollectionId& name) ABSL_LOCKS_EXCLUDED(writer_);
 
-  absl::Status LoadCollection(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
-  absl::StatusOr<std::vector<Document>> ReadBatch(const std::string& name, int64_t after_seq,
+  absl::Status LoadCollection(const CollectionId& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
+  absl::StatusOr<std::vector<Document>> ReadBatch(const CollectionId& name, int64_t after_seq,
                                                   int64_t limit);
-  absl::StatusOr<Rebuilt> BuildBeside(const std::string& name, int generation, Progress progress);
-  absl::Status CatchUp(const std::string& name, Rebuilt& rebuilt)
+  absl::StatusOr<Rebuilt> BuildBeside(const CollectionId& name, int generation, Progress progress);
+  absl::Status CatchUp(const CollectionId& name, Rebuilt& rebuilt)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
 
   storage::Database& database_;
@@ -88,12 +96,12 @@ class IndexedStore final : public DocumentStore {
 
   // Held by whoever changes documents, over the transaction and the index.
   absl::Mutex writer_ ABSL_ACQUIRED_BEFORE(mutex_);
-  absl::flat_hash_map<std::string, Collection> collections_ ABSL_GUARDED_BY(writer_);
-  std::function<void(const std::string&)> on_outgrown_ ABSL_GUARDED_BY(writer_);
+  absl::flat_hash_map<CollectionId, Collection> collections_ ABSL_GUARDED_BY(writer_);
+  std::function<void(const CollectionId&)> on_outgrown_ ABSL_GUARDED_BY(writer_);
 
   // Held for a look: what searches use.
   mutable absl::Mutex mutex_;
-  absl::flat_hash_map<std::string, std::shared_ptr<const CollectionIndex>> indexes_
+  absl::flat_hash_map<CollectionId, std::shared_ptr<const CollectionIndex>> indexes_
       ABSL_GUARDED_BY(mutex_);
 };
 

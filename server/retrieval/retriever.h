@@ -8,7 +8,10 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
 #include "nlohmann/json.hpp"
+#include "server/retrieval/collection_id.h"
+#include "server/retrieval/metadata_filter.h"
 
 namespace aibackend::retrieval {
 
@@ -17,8 +20,32 @@ enum class Mode { kHybrid, kDense, kLexical };
 struct RetrieveQuery {
   std::string text;
   int top_k = 5;
-  std::string collection = "default";
+  CollectionId collection;
   Mode mode = Mode::kHybrid;
+  MetadataFilter filter;
+  double min_score = 0;  // matches below are left out
+  bool explain = false;
+};
+
+// How a match came to its score (RetrieveResponse.Explanation).
+struct Explanation {
+  struct Leg {
+    const char* name = "";
+    double score = 0;       // BM25, or the cosine
+    double normalised = 0;  // over the leg's greatest for this query
+    double weight = 0;
+  };
+  struct Term {
+    std::string term;  // as it is indexed
+    double idf = 0;
+    double count = 0;
+    double score = 0;  // its part of the words leg's
+  };
+  std::vector<Leg> legs;
+  std::vector<Term> terms;
+  double fused = 0;
+  double neighbours = 0;
+  double neighbour_share = 0;
 };
 
 struct Match {
@@ -31,13 +58,14 @@ struct Match {
   size_t start = 0;      // bytes
   size_t end = 0;
   double score = 0;
+  absl::optional<Explanation> explanation;  // if asked for
 };
 
 struct RetrieveResult {
   std::vector<Match> matches;  // best first; ties by chunk order
   Mode mode = Mode::kHybrid;   // kLexical where no embedding is fitted (fewer than 30 chunks)
-  int generation = 0;          // of the fitted embedding; 0: none
-  double confidence = 0;       // 0 to 1 that the collection answers the query (RETRIEVAL: conf)
+  int generation = 0;          // of the index; 0: nothing is fitted
+  double confidence = 0;       // 0 to 1 that the collection answers the query
 };
 
 // Thread-safe; a call takes about a millisecond of CPU and doesn't touch the database. An unknown
@@ -45,7 +73,9 @@ struct RetrieveResult {
 class Retriever {
  public:
   virtual ~Retriever() = default;
-  virtual RetrieveResult Retrieve(const RetrieveQuery& query) const = 0;
+
+  // Errors: FILTER_FIELD_UNKNOWN.
+  virtual absl::StatusOr<RetrieveResult> Retrieve(const RetrieveQuery& query) const = 0;
 
   // The inverse document frequency of each term of `text` in the collection, for scoring sentences:
   // the terms are those of the index (stemmed, stop words dropped), in order, with the idf of an
@@ -55,7 +85,7 @@ class Retriever {
     double idf = 0;
   };
   virtual std::vector<WeightedTerm> Analyze(absl::string_view text,
-                                            const std::string& collection) const = 0;
+                                            const CollectionId& collection) const = 0;
 };
 
 }  // namespace aibackend::retrieval

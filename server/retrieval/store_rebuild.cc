@@ -9,6 +9,7 @@
 #include "server/retrieval/document_validation.h"
 #include "server/retrieval/indexed_store.h"
 #include "server/retrieval/linear_algebra.h"
+#include "server/retrieval/text_embedder.h"
 
 namespace aibackend::retrieval {
 namespace {
@@ -33,16 +34,16 @@ absl::StatusOr<std::unique_ptr<DocumentStore>> DocumentStore::Open(storage::Data
 absl::Status IndexedStore::Load() {
   UseOneMathThread();
   absl::MutexLock lock(&writer_);
-  std::vector<std::string> names;
+  std::vector<CollectionId> names;
   AIB_RETURN_IF_ERROR(database_.Read([&](storage::Session& session) -> absl::Status {
     AIB_ASSIGN_OR_RETURN(names, ReadCollections(session));
     return absl::OkStatus();
   }));
-  for (const std::string& name : names) AIB_RETURN_IF_ERROR(LoadCollection(name));
+  for (const CollectionId& name : names) AIB_RETURN_IF_ERROR(LoadCollection(name));
   return absl::OkStatus();
 }
 
-absl::Status IndexedStore::LoadCollection(const std::string& name) {
+absl::Status IndexedStore::LoadCollection(const CollectionId& name) {
   Collection& state = collections_[name];
   size_t chunks = 0;
   for (int64_t last = 0;;) {
@@ -55,20 +56,22 @@ absl::Status IndexedStore::LoadCollection(const std::string& name) {
       state.documents[id] = std::make_shared<const Document>(std::move(document));
     }
   }
-  Generation stored;
+  std::vector<Generation> generations;
   AIB_RETURN_IF_ERROR(database_.Read([&](storage::Session& session) -> absl::Status {
-    AIB_ASSIGN_OR_RETURN(stored, ReadGeneration(session, name));
+    AIB_ASSIGN_OR_RETURN(generations, ReadGenerations(session, name));
     return absl::OkStatus();
   }));
-  state.generation = stored.number;
+  const Generation stored = generations.empty() ? Generation() : generations.front();
+  state.generation = stored.info.number;
   // The fit repeats, so what was fitted on as many chunks is that generation again. Else texts have
   // come or gone since, and this is a new one.
-  const bool repeats = stored.number > 0 && stored.fitted_chunks == static_cast<int64_t>(chunks);
-  FitAll(name, repeats ? stored.number : stored.number + 1);
+  const bool repeats =
+      stored.info.number > 0 && stored.fitted_chunks == static_cast<int64_t>(chunks);
+  FitAll(name, repeats ? stored.info.number : stored.info.number + 1);
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<Document>> IndexedStore::ReadBatch(const std::string& name,
+absl::StatusOr<std::vector<Document>> IndexedStore::ReadBatch(const CollectionId& name,
                                                               int64_t after_seq, int64_t limit) {
   std::vector<Document> batch;
   AIB_RETURN_IF_ERROR(database_.Read([&](storage::Session& session) -> absl::Status {
@@ -79,7 +82,7 @@ absl::StatusOr<std::vector<Document>> IndexedStore::ReadBatch(const std::string&
 }
 
 // A fresh index of the documents in memory, fitted if there are enough.
-void IndexedStore::FitAll(const std::string& name, int generation) {
+void IndexedStore::FitAll(const CollectionId& name, int generation) {
   Collection& state = collections_[name];
   std::vector<Change> changes;
   for (const auto& [id, document] : state.documents) changes.push_back({0, document});
@@ -90,16 +93,20 @@ void IndexedStore::FitAll(const std::string& name, int generation) {
     state.generation = generation;
     // If this fails the next start gives the number again, which harms nothing.
     (void)database_.Write([&](storage::Session& session) {
-      return WriteGeneration(
-          session, name, {generation, static_cast<int64_t>(index->fitted_chunks())}, clock_.Now());
+      return WriteGeneration(session, name, GenerationOf(*index));
     });
   }
   Publish(name, std::move(index));
 }
 
-absl::StatusOr<RebuildResult> IndexedStore::Rebuild(const std::string& collection,
+Generation IndexedStore::GenerationOf(const CollectionIndex& index) const {
+  return {{index.generation(), kFittedEmbedder, static_cast<int>(index.dimensions()), clock_.Now()},
+          static_cast<int64_t>(index.fitted_chunks())};
+}
+
+absl::StatusOr<RebuildResult> IndexedStore::Rebuild(const CollectionId& collection,
                                                     Progress progress) {
-  AIB_RETURN_IF_ERROR(ValidateCollection(collection));
+  AIB_RETURN_IF_ERROR(ValidateCollection(collection.name));
   absl::MutexLock one_at_a_time(&rebuilding_);
   int generation = 0;
   {
@@ -116,9 +123,7 @@ absl::StatusOr<RebuildResult> IndexedStore::Rebuild(const std::string& collectio
       AIB_RETURN_IF_ERROR(ReplaceChunks(session, *document));
     }
     if (!is_fitted) return absl::OkStatus();
-    return WriteGeneration(session, collection,
-                           {generation, static_cast<int64_t>(rebuilt.index->fitted_chunks())},
-                           clock_.Now());
+    return WriteGeneration(session, collection, GenerationOf(*rebuilt.index));
   };
   AIB_RETURN_IF_ERROR(database_.Write(store));
   Collection& state = collections_[collection];
@@ -131,7 +136,7 @@ absl::StatusOr<RebuildResult> IndexedStore::Rebuild(const std::string& collectio
 }
 
 // Reads, cuts and indexes every document, then fits, while searches and changes go on.
-absl::StatusOr<Rebuilt> IndexedStore::BuildBeside(const std::string& name, int generation,
+absl::StatusOr<Rebuilt> IndexedStore::BuildBeside(const CollectionId& name, int generation,
                                                   Progress progress) {
   std::vector<int64_t> seqs;
   AIB_RETURN_IF_ERROR(database_.Read([&](storage::Session& session) -> absl::Status {
@@ -166,7 +171,7 @@ absl::StatusOr<Rebuilt> IndexedStore::BuildBeside(const std::string& name, int g
 
 // Brings what was built beside up to what the database holds now. A seq's content never changes, so
 // comparing which seqs there are finds everything.
-absl::Status IndexedStore::CatchUp(const std::string& name, Rebuilt& rebuilt) {
+absl::Status IndexedStore::CatchUp(const CollectionId& name, Rebuilt& rebuilt) {
   std::vector<int64_t> seqs;
   std::vector<Document> later;
   AIB_RETURN_IF_ERROR(database_.Read([&](storage::Session& session) -> absl::Status {

@@ -25,6 +25,8 @@ class Call {
 
   const std::string& request_id() const { return row_.request_id.value; }
   absl::Time started_at() const { return row_.created_at; }
+  // Whose documents it works on.
+  const std::string& tenant() const { return tenant_; }
 
   // Opens the ledger row of a method that does work.
   void Record(std::string prompt, std::string user = {}, std::string model = {});
@@ -42,6 +44,7 @@ class Call {
  private:
   Core& core_;
   const absl::Time deadline_;
+  const std::string tenant_ = "default";
   usage::RequestRow row_;
   bool recorded_ = false;
 };

@@ -8,13 +8,6 @@
 namespace aibackend::rpc {
 namespace {
 
-absl::optional<retrieval::Mode> ToMode(const std::string& mode) {
-  if (mode.empty() || mode == "hybrid") return retrieval::Mode::kHybrid;
-  if (mode == "dense") return retrieval::Mode::kDense;
-  if (mode == "lexical") return retrieval::Mode::kLexical;
-  return absl::nullopt;
-}
-
 const char* ModeName(retrieval::Mode mode) {
   switch (mode) {
     case retrieval::Mode::kHybrid:
@@ -41,11 +34,20 @@ void FillError(v1::Error::Reason reason, const std::string& message, const std::
 
 }  // namespace
 
-std::string CollectionOrDefault(const std::string& collection) {
-  return collection.empty() ? std::string("default") : collection;
+retrieval::CollectionId CollectionOf(const std::string& name, const std::string& tenant) {
+  return {name.empty() ? std::string("default") : name, tenant};
 }
 
-absl::StatusOr<retrieval::RetrieveQuery> ToQuery(const v1::RetrieveRequest& request) {
+absl::StatusOr<retrieval::Mode> ModeOf(const std::string& mode, const char* field) {
+  if (mode.empty() || mode == "hybrid") return retrieval::Mode::kHybrid;
+  if (mode == "dense") return retrieval::Mode::kDense;
+  if (mode == "lexical") return retrieval::Mode::kLexical;
+  return MakeError(Reason::MODE_UNKNOWN,
+                   absl::StrCat("mode '", mode, "' is none of hybrid, dense, lexical"), field);
+}
+
+absl::StatusOr<retrieval::RetrieveQuery> ToQuery(const v1::RetrieveRequest& request,
+                                                 const std::string& tenant) {
   retrieval::RetrieveQuery query;
   query.text = request.query();
   if (query.text.find_first_not_of(" \t\r\n") == std::string::npos) {
@@ -62,16 +64,37 @@ absl::StatusOr<retrieval::RetrieveQuery> ToQuery(const v1::RetrieveRequest& requ
         absl::StrCat("top_k is ", query.top_k, "; it must be from 1 to ", kRetrieveTopKMax),
         "top_k");
   }
-  const auto mode = ToMode(request.mode());
-  if (!mode) {
-    return MakeError(Reason::MODE_UNKNOWN,
-                     absl::StrCat("mode '", request.mode(), "' is none of hybrid, dense, lexical"),
-                     "mode");
-  }
-  query.mode = *mode;
-  query.collection = CollectionOrDefault(request.collection());
+  AIB_ASSIGN_OR_RETURN(query.mode, ModeOf(request.mode(), "mode"));
+  query.collection = CollectionOf(request.collection(), tenant);
+  AIB_ASSIGN_OR_RETURN(query.min_score, MinScoreOf(request, "min_score"));
+  query.explain = request.explain();
   return query;
 }
+
+namespace {
+
+void FillExplanation(const retrieval::Explanation& explanation,
+                     v1::RetrieveResponse::Explanation* out) {
+  for (const auto& leg : explanation.legs) {
+    auto* row = out->add_legs();
+    row->set_leg(leg.name);
+    row->set_score(leg.score);
+    row->set_normalised(leg.normalised);
+    row->set_weight(leg.weight);
+  }
+  for (const auto& term : explanation.terms) {
+    auto* row = out->add_terms();
+    row->set_term(term.term);
+    row->set_idf(term.idf);
+    row->set_count(term.count);
+    row->set_score(term.score);
+  }
+  out->set_fused(explanation.fused);
+  out->set_neighbours(explanation.neighbours);
+  out->set_neighbour_share(explanation.neighbour_share);
+}
+
+}  // namespace
 
 void Fill(const retrieval::RetrieveResult& result, v1::RetrieveResponse* out) {
   for (const auto& match : result.matches) {
@@ -86,9 +109,11 @@ void Fill(const retrieval::RetrieveResult& result, v1::RetrieveResponse* out) {
     row->set_start(static_cast<int>(match.start));
     row->set_end(static_cast<int>(match.end));
     JsonToStruct(match.metadata, row->mutable_metadata());
+    if (match.explanation) FillExplanation(*match.explanation, row->mutable_explanation());
   }
   out->set_mode(ModeName(result.mode));
   out->set_generation(result.generation);
+  out->set_confidence(result.confidence);
 }
 
 retrieval::StoredDocument ToDocument(const v1::Document& document) {
@@ -129,6 +154,22 @@ void Fill(const retrieval::AddedDocument& added, v1::AddDocumentsResponse::Added
 void FillFailed(const absl::Status& status, v1::AddDocumentsResponse::Added* out) {
   out->set_status(v1::AddDocumentsResponse::Added::FAILED);
   FillError(ReasonOf(status), std::string(status.message()), FieldOf(status), out->mutable_error());
+}
+
+void Fill(const retrieval::CollectionInfo& info, v1::Collection* out) {
+  const auto fill = [](const retrieval::GenerationInfo& generation,
+                       v1::Collection::Generation* to) {
+    to->set_number(generation.number);
+    to->set_embedder(generation.embedder);
+    to->set_dimensions(generation.dimensions);
+    FillTime(generation.created_at, to->mutable_created_at());
+  };
+  out->set_name(info.id.name);
+  out->set_documents(info.documents);
+  out->set_chunks(info.chunks);
+  out->set_unembedded_chunks(info.unembedded_chunks);
+  if (info.serving.number > 0) fill(info.serving, out->mutable_serving());
+  for (const auto& generation : info.former) fill(generation, out->add_former());
 }
 
 void Fill(const jobs::Job& job, v1::Job* out) {

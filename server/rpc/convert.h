@@ -23,8 +23,10 @@ inline constexpr int kRetrieveTopKDefault = 5;
 inline constexpr int kRetrieveTopKMax = 1000;
 inline constexpr size_t kQueryBytesMax = 32 * 1024;
 
-// Retrieval. Errors: FIELD_REQUIRED, FIELD_OUT_OF_RANGE, TOP_K_OUT_OF_RANGE, MODE_UNKNOWN.
-absl::StatusOr<retrieval::RetrieveQuery> ToQuery(const v1::RetrieveRequest& request);
+// Retrieval. Errors: FIELD_REQUIRED, FIELD_OUT_OF_RANGE, TOP_K_OUT_OF_RANGE, MODE_UNKNOWN,
+// FILTER_INVALID.
+absl::StatusOr<retrieval::RetrieveQuery> ToQuery(const v1::RetrieveRequest& request,
+                                                 const std::string& tenant);
 void Fill(const retrieval::RetrieveResult& result, v1::RetrieveResponse* out);
 
 retrieval::StoredDocument ToDocument(const v1::Document& document);
@@ -37,8 +39,21 @@ void Fill(const usage::RequestRow& row, v1::RequestLog* out);
 // `kind`: "chat" or "embedding".
 void Fill(const models::ModelInfo& info, const char* kind, bool is_default, v1::Model* out);
 
-// "" → "default".
-std::string CollectionOrDefault(const std::string& collection);
+// "" is hybrid. Errors: MODE_UNKNOWN.
+absl::StatusOr<retrieval::Mode> ModeOf(const std::string& mode, const char* field);
+
+// The least score asked for, or 0. Errors: FIELD_OUT_OF_RANGE.
+template <class WithMinScore>
+absl::StatusOr<double> MinScoreOf(const WithMinScore& request, const char* field) {
+  if (!request.has_min_score()) return 0;
+  if (request.min_score() >= 0 && request.min_score() <= 1) return request.min_score();
+  return MakeError(Reason::FIELD_OUT_OF_RANGE, "must be from 0 to 1", field);
+}
+
+void Fill(const retrieval::CollectionInfo& info, v1::Collection* out);
+
+// The tenant's collection of that name; "" → "default".
+retrieval::CollectionId CollectionOf(const std::string& name, const std::string& tenant);
 
 // The page size asked for, or the default. Errors: FIELD_OUT_OF_RANGE.
 template <class ListRequest>

@@ -173,12 +173,15 @@ absl::StatusOr<models::Tool> ToTool(const v1::Tool& tool, const std::string& fie
   return out;
 }
 
-chat::RetrievalChoice ToRetrieval(const v1::RetrievalOptions& retrieval) {
+absl::StatusOr<chat::RetrievalChoice> ToRetrieval(const v1::RetrievalOptions& retrieval,
+                                                  const std::string& tenant) {
   chat::RetrievalChoice out;
   if (retrieval.has_enabled()) out.enabled = retrieval.enabled();
   if (retrieval.has_top_k()) out.top_k = retrieval.top_k();
   if (retrieval.has_strict()) out.strict = retrieval.strict();
-  out.collection = CollectionOrDefault(retrieval.collection());
+  out.collection = CollectionOf(retrieval.collection(), tenant);
+  AIB_ASSIGN_OR_RETURN(out.mode, ModeOf(retrieval.mode(), "retrieval.mode"));
+  AIB_ASSIGN_OR_RETURN(out.min_score, MinScoreOf(retrieval, "retrieval.min_score"));
   return out;
 }
 
@@ -194,7 +197,8 @@ void Fill(const models::Citation& citation, v1::Citation* out) {
 
 }  // namespace
 
-absl::StatusOr<chat::TurnRequest> ToTurn(const v1::ChatRequest& request) {
+absl::StatusOr<chat::TurnRequest> ToTurn(const v1::ChatRequest& request,
+                                         const std::string& tenant) {
   chat::TurnRequest turn;
   models::GenerateRequest& generate = turn.generate;
   AIB_ASSIGN_OR_RETURN(generate.messages, ToMessages(request));
@@ -218,7 +222,7 @@ absl::StatusOr<chat::TurnRequest> ToTurn(const v1::ChatRequest& request) {
   }
   AIB_RETURN_IF_ERROR(CheckExtra(request.extra()));
   generate.extra = request.extra();
-  turn.retrieval = ToRetrieval(request.retrieval());
+  AIB_ASSIGN_OR_RETURN(turn.retrieval, ToRetrieval(request.retrieval(), tenant));
   return turn;
 }
 

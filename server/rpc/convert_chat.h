@@ -17,7 +17,7 @@ inline constexpr size_t kEmbedBytesMax = size_t{4} * 1024 * 1024;
 
 // Errors: ROLE_UNKNOWN; FIELD_INVALID (prompt together with messages, a word that is none of a
 // field's, text that should be JSON). What a turn may ask for is chat's to say.
-absl::StatusOr<chat::TurnRequest> ToTurn(const v1::ChatRequest& request);
+absl::StatusOr<chat::TurnRequest> ToTurn(const v1::ChatRequest& request, const std::string& tenant);
 // What the ledger keeps as the prompt: the last user message.
 std::string PromptOf(const v1::ChatRequest& request);
 

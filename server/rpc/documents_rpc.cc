@@ -15,7 +15,7 @@ namespace {
 constexpr size_t kDocumentsMax = 1000;  // a call; more belong in an index_documents job
 
 // Stores what could be read. All of a call's files unreadable: the first one's error.
-absl::Status Add(Core& core, const v1::AddDocumentsRequest& request,
+absl::Status Add(Core& core, const Call& call, const v1::AddDocumentsRequest& request,
                  v1::AddDocumentsResponse* response) {
   std::vector<Ingested> ingested = Ingest(request.documents());
   std::vector<retrieval::StoredDocument> documents;
@@ -33,7 +33,7 @@ absl::Status Add(Core& core, const v1::AddDocumentsRequest& request,
   }
   AIB_ASSIGN_OR_RETURN(
       const auto added,
-      core.documents.Add(CollectionOrDefault(request.collection()), std::move(documents)));
+      core.documents.Add(CollectionOf(request.collection(), call.tenant()), std::move(documents)));
   auto next = added.begin();
   for (const Ingested& one : ingested) {
     if (one.status.ok()) {
@@ -52,9 +52,10 @@ grpc::ServerUnaryReactor* Retrieve(Core& core, grpc::CallbackServerContext& cont
                                    v1::RetrieveResponse* response) {
   return (new BlockingCall(core, context, "Retrieve"))
       ->Record(request.query())
-      ->Run([&core, &request, response](Call&) {
-        AIB_ASSIGN_OR_RETURN(const retrieval::RetrieveQuery query, ToQuery(request));
-        Fill(core.documents.Retrieve(query), response);
+      ->Run([&core, &request, response](Call& call) {
+        AIB_ASSIGN_OR_RETURN(const auto query, ToQuery(request, call.tenant()));
+        AIB_ASSIGN_OR_RETURN(const auto found, core.documents.Retrieve(query));
+        Fill(found, response);
         return absl::OkStatus();
       });
 }
@@ -64,7 +65,7 @@ grpc::ServerUnaryReactor* AddDocuments(Core& core, grpc::CallbackServerContext& 
                                        v1::AddDocumentsResponse* response) {
   return (new BlockingCall(core, context, "AddDocuments"))
       ->Record("")
-      ->Run([&core, &request, response](Call&) {
+      ->Run([&core, &request, response](Call& call) {
         if (request.documents_size() == 0) {
           return MakeError(Reason::FIELD_REQUIRED, "documents must hold at least one document",
                            "documents");
@@ -76,7 +77,7 @@ grpc::ServerUnaryReactor* AddDocuments(Core& core, grpc::CallbackServerContext& 
                            kDocumentsMax, " are taken; more go as an index_documents job"),
               "documents");
         }
-        return Add(core, request, response);
+        return Add(core, call, request, response);
       });
 }
 
@@ -85,9 +86,9 @@ grpc::ServerUnaryReactor* SeedDocuments(Core& core, grpc::CallbackServerContext&
                                         v1::AddDocumentsResponse* response) {
   return (new BlockingCall(core, context, "SeedDocuments"))
       ->Record("")
-      ->Run([&core, &request, response](Call&) {
+      ->Run([&core, &request, response](Call& call) {
         AIB_ASSIGN_OR_RETURN(const auto added,
-                             core.documents.Add(CollectionOrDefault(request.collection()),
+                             core.documents.Add(CollectionOf(request.collection(), call.tenant()),
                                                 tasks::SampleDocuments()));
         for (const auto& document : added) Fill(document, response->add_documents());
         return absl::OkStatus();
@@ -98,10 +99,11 @@ grpc::ServerUnaryReactor* ListDocuments(Core& core, grpc::CallbackServerContext&
                                         const v1::ListDocumentsRequest& request,
                                         v1::ListDocumentsResponse* response) {
   return (new BlockingCall(core, context, "ListDocuments"))
-      ->Run([&core, &request, response](Call&) {
+      ->Run([&core, &request, response](Call& call) {
         AIB_ASSIGN_OR_RETURN(const int page_size, PageSizeOf(request));
-        AIB_ASSIGN_OR_RETURN(const auto page, core.documents.List(request.collection(), page_size,
-                                                                  request.page_token()));
+        AIB_ASSIGN_OR_RETURN(const auto page,
+                             core.documents.List({request.collection(), call.tenant()}, page_size,
+                                                 request.page_token()));
         for (const auto& document : page.documents) Fill(document, response->add_documents());
         response->set_next_page_token(page.next_page_token);
         return absl::OkStatus();
@@ -111,13 +113,14 @@ grpc::ServerUnaryReactor* ListDocuments(Core& core, grpc::CallbackServerContext&
 grpc::ServerUnaryReactor* GetDocument(Core& core, grpc::CallbackServerContext& context,
                                       const v1::GetDocumentRequest& request,
                                       v1::Document* response) {
-  return (new BlockingCall(core, context, "GetDocument"))->Run([&core, &request, response](Call&) {
-    AIB_ASSIGN_OR_RETURN(
-        const auto document,
-        core.documents.Get(CollectionOrDefault(request.collection()), request.id()));
-    Fill(document, response);
-    return absl::OkStatus();
-  });
+  return (new BlockingCall(core, context, "GetDocument"))
+      ->Run([&core, &request, response](Call& call) {
+        AIB_ASSIGN_OR_RETURN(
+            const auto document,
+            core.documents.Get(CollectionOf(request.collection(), call.tenant()), request.id()));
+        Fill(document, response);
+        return absl::OkStatus();
+      });
 }
 
 grpc::ServerUnaryReactor* DeleteDocument(Core& core, grpc::CallbackServerContext& context,
@@ -125,8 +128,48 @@ grpc::ServerUnaryReactor* DeleteDocument(Core& core, grpc::CallbackServerContext
                                          v1::DeleteDocumentResponse*) {
   return (new BlockingCall(core, context, "DeleteDocument"))
       ->Record(request.id())
-      ->Run([&core, &request](Call&) {
-        return core.documents.Delete(CollectionOrDefault(request.collection()), request.id());
+      ->Run([&core, &request](Call& call) {
+        return core.documents.Delete(CollectionOf(request.collection(), call.tenant()),
+                                     request.id());
+      });
+}
+
+grpc::ServerUnaryReactor* ListCollections(Core& core, grpc::CallbackServerContext& context,
+                                          const v1::ListCollectionsRequest& request,
+                                          v1::ListCollectionsResponse* response) {
+  return (new BlockingCall(core, context, "ListCollections"))
+      ->Run([&core, &request, response](Call& call) {
+        AIB_ASSIGN_OR_RETURN(const int page_size, PageSizeOf(request));
+        AIB_ASSIGN_OR_RETURN(const auto page, core.documents.ListCollections(
+                                                  call.tenant(), page_size, request.page_token()));
+        for (const auto& info : page.collections) Fill(info, response->add_collections());
+        response->set_next_page_token(page.next_page_token);
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* GetCollection(Core& core, grpc::CallbackServerContext& context,
+                                        const v1::GetCollectionRequest& request,
+                                        v1::Collection* response) {
+  return (new BlockingCall(core, context, "GetCollection"))
+      ->Run([&core, &request, response](Call& call) {
+        AIB_ASSIGN_OR_RETURN(const auto info, core.documents.GetCollection(CollectionOf(
+                                                  request.collection(), call.tenant())));
+        Fill(info, response);
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* DeleteCollection(Core& core, grpc::CallbackServerContext& context,
+                                           const v1::DeleteCollectionRequest& request,
+                                           v1::DeleteCollectionResponse* response) {
+  return (new BlockingCall(core, context, "DeleteCollection"))
+      ->Record(request.collection())
+      ->Run([&core, &request, response](Call& call) {
+        AIB_ASSIGN_OR_RETURN(const int64_t deleted, core.documents.DeleteCollection(CollectionOf(
+                                                        request.collection(), call.tenant())));
+        response->set_documents(deleted);
+        return absl::OkStatus();
       });
 }
 

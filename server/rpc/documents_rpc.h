@@ -24,5 +24,14 @@ grpc::ServerUnaryReactor* GetDocument(Core& core, grpc::CallbackServerContext& c
 grpc::ServerUnaryReactor* DeleteDocument(Core& core, grpc::CallbackServerContext& context,
                                          const v1::DeleteDocumentRequest& request,
                                          v1::DeleteDocumentResponse* response);
+grpc::ServerUnaryReactor* ListCollections(Core& core, grpc::CallbackServerContext& context,
+                                          const v1::ListCollectionsRequest& request,
+                                          v1::ListCollectionsResponse* response);
+grpc::ServerUnaryReactor* GetCollection(Core& core, grpc::CallbackServerContext& context,
+                                        const v1::GetCollectionRequest& request,
+                                        v1::Collection* response);
+grpc::ServerUnaryReactor* DeleteCollection(Core& core, grpc::CallbackServerContext& context,
+                                           const v1::DeleteCollectionRequest& request,
+                                           v1::DeleteCollectionResponse* response);
 
 }  // namespace aibackend::rpc

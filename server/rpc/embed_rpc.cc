@@ -100,12 +100,13 @@ grpc::ServerUnaryReactor* StartEmbed(Core& core, grpc::CallbackServerContext& co
 grpc::ServerUnaryReactor* CountTokens(Core& core, grpc::CallbackServerContext& context,
                                       const v1::ChatRequest& request,
                                       v1::CountTokensResponse* response) {
-  return (new BlockingCall(core, context, "CountTokens"))->Run([&core, &request, response](Call&) {
-    AIB_ASSIGN_OR_RETURN(const chat::TurnRequest turn, ToTurn(request));
-    AIB_ASSIGN_OR_RETURN(const int tokens, core.chat.CountTokens(turn));
-    response->set_prompt_tokens(tokens);
-    return absl::OkStatus();
-  });
+  return (new BlockingCall(core, context, "CountTokens"))
+      ->Run([&core, &request, response](Call& call) {
+        AIB_ASSIGN_OR_RETURN(const chat::TurnRequest turn, ToTurn(request, call.tenant()));
+        AIB_ASSIGN_OR_RETURN(const int tokens, core.chat.CountTokens(turn));
+        response->set_prompt_tokens(tokens);
+        return absl::OkStatus();
+      });
 }
 
 }  // namespace aibackend::rpc

@@ -17,6 +17,9 @@ absl::StatusOr<jobs::Json> ParamsOf(const v1::StartJobRequest& request) {
                                    : jobs::Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!params.is_object())
     return MakeError(Reason::FIELD_INVALID, "params must be an object", "params");
+  if (params.contains("tenant")) {
+    return MakeError(Reason::UNKNOWN_FIELD, "params has no such field", "params.tenant");
+  }
   if (!request.collection().empty()) {
     if (params.contains("collection")) {
       return MakeError(Reason::FIELD_INVALID, "the collection is given twice", "params.collection");

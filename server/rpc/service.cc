@@ -122,6 +122,27 @@ ServerUnaryReactor* AiBackendService::DeleteDocument(CallbackServerContext* cont
                   [&] { return rpc::DeleteDocument(core_, *context, *request, response); });
 }
 
+ServerUnaryReactor* AiBackendService::ListCollections(CallbackServerContext* context,
+                                                      const v1::ListCollectionsRequest* request,
+                                                      v1::ListCollectionsResponse* response) {
+  return Admitted(core_, *context, "ListCollections",
+                  [&] { return rpc::ListCollections(core_, *context, *request, response); });
+}
+
+ServerUnaryReactor* AiBackendService::GetCollection(CallbackServerContext* context,
+                                                    const v1::GetCollectionRequest* request,
+                                                    v1::Collection* response) {
+  return Admitted(core_, *context, "GetCollection",
+                  [&] { return rpc::GetCollection(core_, *context, *request, response); });
+}
+
+ServerUnaryReactor* AiBackendService::DeleteCollection(CallbackServerContext* context,
+                                                       const v1::DeleteCollectionRequest* request,
+                                                       v1::DeleteCollectionResponse* response) {
+  return Admitted(core_, *context, "DeleteCollection",
+                  [&] { return rpc::DeleteCollection(core_, *context, *request, response); });
+}
+
 ServerUnaryReactor* AiBackendService::StartJob(CallbackServerContext* context,
                                                const v1::StartJobRequest* request,
                                                v1::Job* response) {

@@ -31,7 +31,7 @@ void TurnOfCall::Start(const grpc::CallbackServerContext& context, const v1::Cha
   absl::StatusOr<absl::optional<int64_t>> after = absl::optional<int64_t>();
   if (form == Form::kStream) after = PositionOf(context, key->has_value());
   if (!after.ok()) return ready(after.status());
-  auto turn = ToTurn(request);
+  auto turn = ToTurn(request, call_.tenant());
   if (!turn.ok()) return ready(turn.status());
   turn->generate.request_id = call_.request_id();
   turn->generate.stream = form == Form::kStream;

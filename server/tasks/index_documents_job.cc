@@ -19,7 +19,7 @@ using retrieval::StoredDocument;
 constexpr size_t kBatch = 50;  // documents between two reports of progress, and two questions
 
 struct IndexParams {
-  std::string collection = "default";
+  retrieval::CollectionId collection;
   std::vector<StoredDocument> documents;
 };
 
@@ -42,11 +42,8 @@ absl::StatusOr<StoredDocument> ParseDocument(const Json& json, const std::string
 absl::StatusOr<IndexParams> ParseParams(const Json& json) {
   IndexParams params;
   if (json.is_null()) return params;
-  AIB_RETURN_IF_ERROR(CheckKeys(json, "params", {"collection", "documents"}));
-  AIB_RETURN_IF_ERROR(ReadText(json, "params", "collection", params.collection));
-  if (absl::Status status = retrieval::ValidateCollection(params.collection); !status.ok()) {
-    return MakeError(ReasonOf(status), status.message(), "params.collection");
-  }
+  AIB_RETURN_IF_ERROR(CheckKeys(json, "params", {"collection", "tenant", "documents"}));
+  AIB_RETURN_IF_ERROR(ReadCollection(json, params.collection));
   const auto documents = json.find("documents");
   if (documents == json.end() || documents->is_null()) return params;
   if (!documents->is_array()) return WrongType("params.documents", "an array");
@@ -109,7 +106,7 @@ absl::StatusOr<Json> IndexDocumentsJob::Run(const Json& json, jobs::JobContext& 
 }
 
 absl::StatusOr<IndexDocumentsJob::Counts> IndexDocumentsJob::AddAll(
-    const std::string& collection, std::vector<StoredDocument> documents,
+    const retrieval::CollectionId& collection, std::vector<StoredDocument> documents,
     jobs::JobContext& context) {
   Counts counts;
   const size_t total = documents.size();

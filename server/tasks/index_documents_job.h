@@ -10,7 +10,8 @@
 namespace aibackend::tasks {
 
 // Params, all optional; unknown ones are refused by name:
-//   {"collection": "default", "documents": [{"id", "title", "text", "source", "metadata"}, …]}
+//   {"collection": "default", "tenant": "default", "documents": [{"id", "title", "text", "source",
+//   "metadata"}, …]}
 // Result: {"documents", "chunks", "generation"} of the collection, and what became of the job's own
 // documents: {"added", "updated", "unchanged"}.
 //
@@ -28,7 +29,7 @@ class IndexDocumentsJob final : public jobs::JobKind {
 
  private:
   struct Counts;
-  absl::StatusOr<Counts> AddAll(const std::string& collection,
+  absl::StatusOr<Counts> AddAll(const retrieval::CollectionId& collection,
                                 std::vector<retrieval::StoredDocument> documents,
                                 jobs::JobContext& context);
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "server/base/status.h"
 #include "server/base/text.h"
+#include "server/retrieval/document_validation.h"
 
 namespace aibackend::tasks {
 
@@ -31,6 +32,15 @@ absl::Status ReadText(const jobs::Json& json, absl::string_view path, const char
   if (found == json.end() || found->is_null()) return absl::OkStatus();
   if (!found->is_string()) return WrongType(absl::StrCat(path, ".", key), "a string");
   value = found->get<std::string>();
+  return absl::OkStatus();
+}
+
+absl::Status ReadCollection(const jobs::Json& params, retrieval::CollectionId& collection) {
+  AIB_RETURN_IF_ERROR(ReadText(params, "params", "collection", collection.name));
+  AIB_RETURN_IF_ERROR(ReadText(params, "params", "tenant", collection.tenant));
+  if (absl::Status status = retrieval::ValidateCollection(collection.name); !status.ok()) {
+    return MakeError(ReasonOf(status), status.message(), "params.collection");
+  }
   return absl::OkStatus();
 }
 

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "server/jobs/job.h"
+#include "server/retrieval/collection_id.h"
 
 namespace aibackend::tasks {
 
@@ -20,5 +21,9 @@ absl::Status CheckKeys(const jobs::Json& json, absl::string_view path,
 // Sets `value` to json[key] if it is there and not null; WRONG_TYPE if it is no string.
 absl::Status ReadText(const jobs::Json& json, absl::string_view path, const char* key,
                       std::string& value);
+
+// Sets the collection to params.collection and params.tenant, where they are given. The tenant is
+// the server's to set: rpc/ takes none from a client.
+absl::Status ReadCollection(const jobs::Json& params, retrieval::CollectionId& collection);
 
 }  // namespace aibackend::tasks

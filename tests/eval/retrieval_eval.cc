@@ -88,7 +88,7 @@ size_t AddAll(DocumentStore& store, const std::string& folder) {
   std::vector<StoredDocument> batch;
   size_t count = 0;
   const auto flush = [&] {
-    const auto added = store.Add("default", std::move(batch));
+    const auto added = store.Add({}, std::move(batch));
     if (!added.ok()) throw std::runtime_error(added.status().ToString());
     count += added->size();
     batch.clear();
@@ -110,7 +110,7 @@ double AnsweredShare(const DocumentStore& store, const std::string& folder) {
   size_t answered = 0;
   const auto queries = ReadLines(folder + "/queries.jsonl");
   for (const auto& line : queries) {
-    answered += store.Retrieve({line["text"], 5}).confidence >= models::kConfidenceMin ? 1 : 0;
+    answered += store.Retrieve({line["text"], 5})->confidence >= models::kConfidenceMin ? 1 : 0;
   }
   return static_cast<double>(answered) / static_cast<double>(queries.size());
 }
@@ -127,7 +127,7 @@ void PrintAnswers(const DocumentStore& store, const std::string& folder) {
   size_t count = 0;
   for (const auto& line : ReadLines(folder + "/answers.jsonl")) {
     const std::string& question = questions[line["id"]];
-    const RetrieveResult found = store.Retrieve({question, 5});
+    const RetrieveResult found = *store.Retrieve({question, 5});
     models::Grounding grounding;
     for (const Match& m : found.matches) {
       grounding.passages.push_back(
@@ -170,7 +170,7 @@ double Evaluate(const DocumentStore& store, const Arguments& arguments) {
     RetrieveQuery query{line["text"], 100};
     query.mode = arguments.mode;
     const auto start = Clock::now();
-    const RetrieveResult result = store.Retrieve(query);
+    const RetrieveResult result = *store.Retrieve(query);
     seconds += SecondsSince(start);
     sum += Ndcg10(gains->second, DistinctDocuments(result));
     ++count;
@@ -198,8 +198,8 @@ int Run(const Arguments& arguments) {
   const size_t documents = AddAll(**store, arguments.folder);
   std::printf("  %zu documents added in %.2f s\n", documents, SecondsSince(start));
   start = Clock::now();
-  const auto rebuilt = (*store)->Rebuild(
-      "default", [](int64_t, int64_t, absl::string_view) { return absl::OkStatus(); });
+  const auto rebuilt =
+      (*store)->Rebuild({}, [](int64_t, int64_t, absl::string_view) { return absl::OkStatus(); });
   if (!rebuilt.ok()) throw std::runtime_error(rebuilt.status().ToString());
   std::printf("  %d chunks rebuilt in %.2f s\n", static_cast<int>(rebuilt->chunks),
               SecondsSince(start));

@@ -44,7 +44,7 @@ TEST_F(OpenAiChatAnswerTest, ReasoningLogprobsAndCitationsAreThere) {
       {"token":"a","logprob":-0.5,"bytes":[97],
        "top_logprobs":[{"token":"b","logprob":-9999,"bytes":null}]}]})"));
   EXPECT_EQ(body["citations"], Json::parse(R"([{"document_id":"d","chunk_id":"c","start":1,"end":4,
-      "text":"abc","title":"T","source":""}])"));
+      "text":"abc","title":"T","source":"","number":0}])"));
 }
 
 struct Failure {

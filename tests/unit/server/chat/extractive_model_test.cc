@@ -26,8 +26,12 @@ using ::testing::SizeIs;
 // Every term weighs the same.
 class FlatRetriever final : public retrieval::Retriever {
  public:
-  retrieval::RetrieveResult Retrieve(const retrieval::RetrieveQuery&) const override { return {}; }
-  std::vector<WeightedTerm> Analyze(absl::string_view text, const std::string&) const override {
+  absl::StatusOr<retrieval::RetrieveResult> Retrieve(
+      const retrieval::RetrieveQuery&) const override {
+    return retrieval::RetrieveResult();
+  }
+  std::vector<WeightedTerm> Analyze(absl::string_view text,
+                                    const retrieval::CollectionId&) const override {
     std::vector<WeightedTerm> terms;
     for (auto& word : retrieval::AnalyzeWords(text)) terms.push_back({word, 1});
     return terms;

@@ -17,7 +17,8 @@ namespace aibackend::chat {
 // Always finds the same passage, with a settable confidence.
 class FakeRetriever final : public retrieval::Retriever {
  public:
-  retrieval::RetrieveResult Retrieve(const retrieval::RetrieveQuery& query) const override {
+  absl::StatusOr<retrieval::RetrieveResult> Retrieve(
+      const retrieval::RetrieveQuery&) const override {
     ++calls;
     retrieval::RetrieveResult result;
     result.confidence = confidence;
@@ -30,7 +31,8 @@ class FakeRetriever final : public retrieval::Retriever {
     result.matches.push_back(match);
     return result;
   }
-  std::vector<WeightedTerm> Analyze(absl::string_view, const std::string&) const override {
+  std::vector<WeightedTerm> Analyze(absl::string_view,
+                                    const retrieval::CollectionId&) const override {
     return {};
   }
 

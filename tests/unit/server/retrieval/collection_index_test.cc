@@ -24,9 +24,17 @@ std::vector<std::string> Ids(const SearchResult& result) {
   return ids;
 }
 
+SearchResult Search(const CollectionIndex& index, absl::string_view text, size_t top_k, Mode mode) {
+  SearchQuery query;
+  query.text = text;
+  query.top_k = top_k;
+  query.mode = mode;
+  return index.Search(query).value();
+}
+
 TEST(CollectionIndexTest, AnEmptyIndexFindsNothing) {
   const CollectionIndex index;
-  const SearchResult result = index.Search("anything", 5, Mode::kHybrid);
+  const SearchResult result = Search(index, "anything", 5, Mode::kHybrid);
   EXPECT_TRUE(result.hits.empty());
   EXPECT_EQ(result.confidence, 0);
   EXPECT_EQ(result.mode, Mode::kLexical);
@@ -36,7 +44,7 @@ TEST(CollectionIndexTest, FewerThanThirtyChunksServeLexically) {
   CollectionIndex index;
   index.Apply(Adding(0, 29));
   EXPECT_FALSE(index.Fit(1));
-  const SearchResult result = index.Search("u7", 5, Mode::kHybrid);
+  const SearchResult result = Search(index, "u7", 5, Mode::kHybrid);
   EXPECT_EQ(result.mode, Mode::kLexical);
   EXPECT_EQ(result.generation, 0);
   ASSERT_EQ(Ids(result), std::vector<std::string>{"d7"});
@@ -47,7 +55,7 @@ TEST(CollectionIndexTest, AFittedIndexFindsByMeaningToo) {
   CollectionIndex index;
   index.Apply(Adding(0, 80));
   ASSERT_TRUE(index.Fit(3));
-  const SearchResult result = index.Search("violin u6", 10, Mode::kHybrid);
+  const SearchResult result = Search(index, "violin u6", 10, Mode::kHybrid);
   EXPECT_EQ(result.mode, Mode::kHybrid);
   EXPECT_EQ(result.generation, 3);
   ASSERT_EQ(result.hits.size(), 10U);
@@ -68,8 +76,8 @@ TEST(CollectionIndexTest, ASecondFitOfTheSameTextsRanksTheSame) {
     index->Apply(Adding(0, 60));
     ASSERT_TRUE(index->Fit(1));
   }
-  const SearchResult x = a.Search("glacier and rainfall", 20, Mode::kHybrid);
-  const SearchResult y = b.Search("glacier and rainfall", 20, Mode::kHybrid);
+  const SearchResult x = Search(a, "glacier and rainfall", 20, Mode::kHybrid);
+  const SearchResult y = Search(b, "glacier and rainfall", 20, Mode::kHybrid);
   ASSERT_EQ(Ids(x), Ids(y));
   for (size_t i = 0; i < x.hits.size(); ++i) EXPECT_EQ(x.hits[i].score, y.hits[i].score);
 }
@@ -85,7 +93,7 @@ TEST(CollectionIndexTest, WhatIsRemovedNeverComesBack) {
   EXPECT_EQ(index.chunks(), 50U);
   for (const Mode mode : {Mode::kHybrid, Mode::kDense, Mode::kLexical}) {
     for (int i = 0; i < 100; i += 2) {
-      for (const Hit& hit : index.Search(SampleText(i), 100, mode).hits) {
+      for (const Hit& hit : Search(index, SampleText(i), 100, mode).hits) {
         ASSERT_NE(hit.document, nullptr);
         ASSERT_EQ(hit.document->seq % 2, 0) << hit.document->id;
       }
@@ -110,7 +118,7 @@ TEST(CollectionIndexTest, SearchesGoOnWhileAHugeDocumentIsRemoved) {
   remover.join();
   EXPECT_GT(seen.size(), 2U) << "no look came through between all and none";
   EXPECT_EQ(index.documents(), 0U);
-  EXPECT_TRUE(index.Search("violin", 5, Mode::kHybrid).hits.empty());
+  EXPECT_TRUE(Search(index, "violin", 5, Mode::kHybrid).hits.empty());
 }
 
 TEST(CollectionIndexTest, AReplacedDocumentIsFoundByItsNewTextAlone) {
@@ -122,8 +130,8 @@ TEST(CollectionIndexTest, AReplacedDocumentIsFoundByItsNewTextAlone) {
   replacement->text = "Nothing but zymurgy.";
   replacement->chunks = CutIntoChunks(replacement->text);
   index.Apply({{6, replacement}});
-  EXPECT_EQ(Ids(index.Search("zymurgy", 1, Mode::kHybrid)), std::vector<std::string>{"d5"});
-  EXPECT_TRUE(index.Search("u5", 5, Mode::kLexical).hits.empty());
+  EXPECT_EQ(Ids(Search(index, "zymurgy", 1, Mode::kHybrid)), std::vector<std::string>{"d5"});
+  EXPECT_TRUE(Search(index, "u5", 5, Mode::kLexical).hits.empty());
 }
 
 TEST(CollectionIndexTest, AddingInHalvesRanksNearlyAsACleanLoad) {
@@ -137,8 +145,8 @@ TEST(CollectionIndexTest, AddingInHalvesRanksNearlyAsACleanLoad) {
   size_t same = 0;
   for (int i = 0; i < 200; ++i) {
     const std::string query = SampleText(i).substr(0, 60);
-    const auto a = Ids(halves.Search(query, 1, Mode::kHybrid));
-    const auto b = Ids(clean.Search(query, 1, Mode::kHybrid));
+    const auto a = Ids(Search(halves, query, 1, Mode::kHybrid));
+    const auto b = Ids(Search(clean, query, 1, Mode::kHybrid));
     if (a == b) ++same;
   }
   EXPECT_GE(same, 195U);
@@ -148,23 +156,23 @@ TEST(CollectionIndexTest, ATextOfUnknownTermsIsLeftToTheLexicalLegs) {
   CollectionIndex index;
   index.Apply(Adding(0, 40));
   ASSERT_TRUE(index.Fit(1));
-  EXPECT_TRUE(index.Search("xyzzy", 5, Mode::kHybrid).hits.empty());
-  EXPECT_TRUE(index.Search("xyzzy", 5, Mode::kDense).hits.empty());
+  EXPECT_TRUE(Search(index, "xyzzy", 5, Mode::kHybrid).hits.empty());
+  EXPECT_TRUE(Search(index, "xyzzy", 5, Mode::kDense).hits.empty());
   auto later = std::make_shared<Document>();
   later->seq = 500;
   later->id = "later";
   later->text = "xyzzy plugh";
   later->chunks = CutIntoChunks(later->text);
   index.Apply({{0, later}});
-  EXPECT_EQ(Ids(index.Search("xyzzy", 5, Mode::kHybrid)), std::vector<std::string>{"later"});
+  EXPECT_EQ(Ids(Search(index, "xyzzy", 5, Mode::kHybrid)), std::vector<std::string>{"later"});
 }
 
 TEST(CollectionIndexTest, ConfidenceTellsAForeignQuestionFromAnAnswerable) {
   CollectionIndex index;
   index.Apply(Adding(0, 80));
   ASSERT_TRUE(index.Fit(1));
-  EXPECT_GT(index.Search("violin melody", 5, Mode::kHybrid).confidence, 0.6);
-  EXPECT_LT(index.Search("mortgage rates in Ohio", 5, Mode::kHybrid).confidence, 0.47);
+  EXPECT_GT(Search(index, "violin melody", 5, Mode::kHybrid).confidence, 0.6);
+  EXPECT_LT(Search(index, "mortgage rates in Ohio", 5, Mode::kHybrid).confidence, 0.47);
 }
 
 TEST(CollectionIndexTest, ASmallCollectionIsConfidentOfWhatItAnswers) {
@@ -175,16 +183,16 @@ TEST(CollectionIndexTest, ASmallCollectionIsConfidentOfWhatItAnswers) {
   document->chunks = CutIntoChunks(document->text);
   CollectionIndex index;
   index.Apply({{0, document}});
-  EXPECT_GT(index.Search("When are refunds granted?", 5, Mode::kHybrid).confidence, 0.6);
-  EXPECT_GT(index.Search("How long do refunds take?", 5, Mode::kHybrid).confidence, 0.47);
-  EXPECT_LT(index.Search("Who wrote Hamlet?", 5, Mode::kHybrid).confidence, 0.1);
+  EXPECT_GT(Search(index, "When are refunds granted?", 5, Mode::kHybrid).confidence, 0.6);
+  EXPECT_GT(Search(index, "How long do refunds take?", 5, Mode::kHybrid).confidence, 0.47);
+  EXPECT_LT(Search(index, "Who wrote Hamlet?", 5, Mode::kHybrid).confidence, 0.1);
 }
 
 TEST(CollectionIndexTest, DenseHitsAreTheSameHoweverManyAreAsked) {
   CollectionIndex index;
   index.Apply(Adding(0, 80));
   ASSERT_TRUE(index.Fit(1));
-  const SearchResult all = index.Search("violin melody", 80, Mode::kDense);
+  const SearchResult all = Search(index, "violin melody", 80, Mode::kDense);
   ASSERT_GE(all.hits.size(), 10U);
   EXPECT_EQ(all.hits.front().score, 1);
   for (size_t i = 0; i < all.hits.size(); ++i) {
@@ -194,7 +202,7 @@ TEST(CollectionIndexTest, DenseHitsAreTheSameHoweverManyAreAsked) {
     }
   }
   for (const size_t count : {1, 3, 10}) {
-    const SearchResult some = index.Search("violin melody", count, Mode::kDense);
+    const SearchResult some = Search(index, "violin melody", count, Mode::kDense);
     ASSERT_EQ(some.hits.size(), count);
     EXPECT_EQ(some.confidence, all.confidence);
     for (size_t i = 0; i < count; ++i) {
@@ -204,7 +212,7 @@ TEST(CollectionIndexTest, DenseHitsAreTheSameHoweverManyAreAsked) {
   }
   // What is removed makes room: the second moves up.
   index.Apply({{all.hits.front().document->seq, nullptr}});
-  const SearchResult rest = index.Search("violin melody", 1, Mode::kDense);
+  const SearchResult rest = Search(index, "violin melody", 1, Mode::kDense);
   ASSERT_EQ(rest.hits.size(), 1U);
   EXPECT_EQ(rest.hits.front().document, all.hits[1].document);
 }
@@ -219,7 +227,7 @@ TEST(CollectionIndexTest, SearchesGoOnWhileDocumentsComeAndGo) {
     readers.emplace_back([&, reader] {
       for (int i = reader; !is_done.HasBeenNotified(); i = (i + 1) % 60) {
         // Documents 0 to 59 stay throughout: each is always found by its own word.
-        const auto ids = Ids(index.Search("u" + std::to_string(i), 1, Mode::kHybrid));
+        const auto ids = Ids(Search(index, "u" + std::to_string(i), 1, Mode::kHybrid));
         ASSERT_EQ(ids, std::vector<std::string>{"d" + std::to_string(i)});
       }
     });
@@ -228,7 +236,7 @@ TEST(CollectionIndexTest, SearchesGoOnWhileDocumentsComeAndGo) {
   for (int reader = 0; reader < 3; ++reader) {
     readers.emplace_back([&] {
       while (!is_done.HasBeenNotified()) {
-        const SearchResult result = index.Search("violin melody", 5, Mode::kDense);
+        const SearchResult result = Search(index, "violin melody", 5, Mode::kDense);
         ASSERT_EQ(result.hits.size(), 5U);
         for (const Hit& hit : result.hits) ASSERT_NE(hit.document, nullptr);
       }

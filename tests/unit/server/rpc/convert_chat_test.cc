@@ -11,7 +11,7 @@ absl::Status TurnWithExtra(const std::string& extra) {
   v1::ChatRequest request;
   request.set_prompt("hi");
   request.set_extra(extra);
-  return ToTurn(request).status();
+  return ToTurn(request, "default").status();
 }
 
 TEST(ChatExtra, WhatTheContractKnowsOrWouldBePaidSeveralTimesIsRefused) {
@@ -30,20 +30,20 @@ TEST(ToTurn, ARawPartIsAJsonObjectAndNotNothing) {
   request.mutable_messages(0)->set_role("user");
   for (const char* raw : {"", " ", "[]", "{"}) {
     part->set_raw(raw);
-    const absl::Status status = ToTurn(request).status();
+    const absl::Status status = ToTurn(request, "default").status();
     EXPECT_EQ(ReasonOf(status), Reason::FIELD_INVALID) << "'" << raw << "' " << status;
   }
   part->set_raw(R"({"type":"file"})");
-  EXPECT_TRUE(ToTurn(request).ok());
+  EXPECT_TRUE(ToTurn(request, "default").ok());
 }
 
 TEST(ToTurn, AToolsParametersMayBeMissing) {
   v1::ChatRequest request;
   request.set_prompt("Dig.");
   request.add_tools()->set_name("dig");
-  EXPECT_TRUE(ToTurn(request).ok());
+  EXPECT_TRUE(ToTurn(request, "default").ok());
   request.mutable_tools(0)->set_parameters("[]");
-  EXPECT_EQ(ReasonOf(ToTurn(request).status()), Reason::FIELD_INVALID);
+  EXPECT_EQ(ReasonOf(ToTurn(request, "default").status()), Reason::FIELD_INVALID);
 }
 
 }  // namespace

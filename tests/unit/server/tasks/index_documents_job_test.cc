@@ -18,12 +18,13 @@ using ::testing::HasSubstr;
 class FakeStore final : public retrieval::DocumentStore {
  public:
   absl::StatusOr<std::vector<retrieval::AddedDocument>> Add(
-      const std::string& collection, std::vector<retrieval::StoredDocument> documents) override {
+      const retrieval::CollectionId& collection,
+      std::vector<retrieval::StoredDocument> documents) override {
     batches.push_back(documents.size());
     if (!add_error.ok()) return add_error;
     std::vector<retrieval::AddedDocument> added;
     for (auto& document : documents) {
-      auto [it, fresh] = stored[collection].try_emplace(document.id, document);
+      auto [it, fresh] = stored[collection.name].try_emplace(document.id, document);
       auto status = retrieval::AddStatus::kAdded;
       if (!fresh) {
         status = it->second.text == document.text ? retrieval::AddStatus::kUnchanged
@@ -35,23 +36,40 @@ class FakeStore final : public retrieval::DocumentStore {
     return added;
   }
   absl::StatusOr<retrieval::RebuildResult> Rebuild(
-      const std::string& collection,
+      const retrieval::CollectionId& collection,
       absl::FunctionRef<absl::Status(int64_t, int64_t, absl::string_view)> progress) override {
-    const auto total = static_cast<int64_t>(stored[collection].size());
+    const auto total = static_cast<int64_t>(stored[collection.name].size());
     for (int64_t i = 0; i <= total; ++i) AIB_RETURN_IF_ERROR(progress(i, total, "cutting"));
     return retrieval::RebuildResult{total, total, ++generation};
   }
-  absl::StatusOr<retrieval::StoredDocument> Get(const std::string&, const std::string&) override {
+  absl::StatusOr<retrieval::StoredDocument> Get(const retrieval::CollectionId&,
+                                                const std::string&) override {
     return MakeError(Reason::DOCUMENT_NOT_FOUND, "");
   }
-  absl::Status Delete(const std::string&, const std::string&) override { return absl::OkStatus(); }
-  absl::StatusOr<retrieval::DocumentPage> List(const std::string&, int,
+  absl::Status Delete(const retrieval::CollectionId&, const std::string&) override {
+    return absl::OkStatus();
+  }
+  absl::StatusOr<retrieval::DocumentPage> List(const retrieval::CollectionId&, int,
                                                const std::string&) override {
     return retrieval::DocumentPage{};
   }
-  void OnOutgrown(std::function<void(const std::string&)>) override {}
-  retrieval::RetrieveResult Retrieve(const retrieval::RetrieveQuery&) const override { return {}; }
-  std::vector<WeightedTerm> Analyze(absl::string_view, const std::string&) const override {
+  absl::StatusOr<retrieval::CollectionPage> ListCollections(const std::string&, int,
+                                                            const std::string&) override {
+    return retrieval::CollectionPage{};
+  }
+  absl::StatusOr<retrieval::CollectionInfo> GetCollection(const retrieval::CollectionId&) override {
+    return MakeError(Reason::COLLECTION_NOT_FOUND, "");
+  }
+  absl::StatusOr<int64_t> DeleteCollection(const retrieval::CollectionId&) override {
+    return MakeError(Reason::COLLECTION_NOT_FOUND, "");
+  }
+  void OnOutgrown(std::function<void(const retrieval::CollectionId&)>) override {}
+  absl::StatusOr<retrieval::RetrieveResult> Retrieve(
+      const retrieval::RetrieveQuery&) const override {
+    return retrieval::RetrieveResult();
+  }
+  std::vector<WeightedTerm> Analyze(absl::string_view,
+                                    const retrieval::CollectionId&) const override {
     return {};
   }
 
