@@ -11,6 +11,10 @@ namespace {
 
 constexpr float kNeighbourTermWeight = 0.6F;
 
+std::shared_ptr<const MetadataFields> FieldsOf(const Document& document) {
+  return std::make_shared<const MetadataFields>(FlattenMetadata(document.metadata));
+}
+
 }  // namespace
 
 // A chunk ready to be put in, so that the lock is held for the putting in alone.
@@ -18,6 +22,7 @@ struct CollectionIndex::PreparedChunk {
   DocumentPtr document;
   size_t ordinal = 0;
   ChunkTerms terms;
+  std::shared_ptr<const MetadataFields> metadata;
   std::vector<float> vector;  // empty where no space is fitted
 };
 
@@ -26,6 +31,7 @@ struct CollectionIndex::Removal {
   Slot slot = 0;
   DocumentPtr document;
   ChunkTerms terms;
+  std::shared_ptr<const MetadataFields> metadata;
 };
 
 CollectionIndex::Fitted::Fitted(std::shared_ptr<const FittedSpace> s)
@@ -42,9 +48,11 @@ std::vector<CollectionIndex::PreparedChunk> CollectionIndex::Prepare(
     absl::ReaderMutexLock lock(&mutex_);
     if (fitted_ != nullptr) space = fitted_->space;
   }
+  const auto metadata = FieldsOf(*document);
   std::vector<PreparedChunk> prepared;
   for (size_t i = 0; i < document->chunks.size(); ++i) {
-    PreparedChunk chunk{document, i, AnalyzeChunk(document->title, document->ChunkText(i)), {}};
+    PreparedChunk chunk{
+        document, i, AnalyzeChunk(document->title, document->ChunkText(i)), metadata, {}};
     if (space != nullptr) {
       chunk.vector.resize(space->dimensions());
       space->Embed(chunk.terms.text.words, chunk.vector.data());
@@ -97,6 +105,7 @@ void CollectionIndex::AddChunk(PreparedChunk chunk) {
   SlotRange& range = slots_of_.try_emplace(chunk.document->seq, SlotRange{slot, 0}).first->second;
   ++range.count;
   lexical_.Add(slot, chunk.terms);
+  metadata_.Add(slot, *chunk.metadata);
   if (fitted_ != nullptr) {
     fitted_->vectors.Add(chunk.vector.data());
     fitted_->expanded.Add(slot, chunk.terms.words_weighted);
@@ -114,6 +123,7 @@ CollectionIndex::SlotRange CollectionIndex::SlotsOf(int64_t seq) const {
 // The analysis repeats, so what goes is exactly what came.
 std::vector<CollectionIndex::Removal> CollectionIndex::PrepareRemoval(SlotRange range) const {
   std::vector<Removal> removals;
+  std::shared_ptr<const MetadataFields> metadata;  // all slots are of one document
   for (Slot slot = range.first; slot < range.first + range.count; ++slot) {
     DocumentPtr document;
     size_t ordinal = 0;
@@ -123,7 +133,8 @@ std::vector<CollectionIndex::Removal> CollectionIndex::PrepareRemoval(SlotRange 
       ordinal = chunks_[slot].ordinal;
     }
     ChunkTerms terms = AnalyzeChunk(document->title, document->ChunkText(ordinal));
-    removals.push_back({slot, std::move(document), std::move(terms)});
+    if (metadata == nullptr) metadata = FieldsOf(*document);
+    removals.push_back({slot, std::move(document), std::move(terms), metadata});
   }
   return removals;
 }
@@ -131,6 +142,7 @@ std::vector<CollectionIndex::Removal> CollectionIndex::PrepareRemoval(SlotRange 
 void CollectionIndex::RemoveChunk(const Removal& removal) {
   slots_of_.erase(removal.document->seq);
   lexical_.Remove(removal.slot, removal.terms);
+  metadata_.Remove(removal.slot, *removal.metadata);
   chunks_[removal.slot] = Chunk();
   removed_.push_back(removal.slot);
   present_.Remove(removal.slot);

@@ -16,6 +16,7 @@
 #include "server/retrieval/document.h"
 #include "server/retrieval/fitted_space.h"
 #include "server/retrieval/lexical_index.h"
+#include "server/retrieval/metadata_index.h"
 #include "server/retrieval/neighbours.h"
 #include "server/retrieval/query_gate.h"
 #include "server/retrieval/retriever.h"
@@ -67,7 +68,9 @@ class CollectionIndex {
   // for fewer than kFitChunksMin chunks. Returns whether it did.
   bool Fit(int generation);
 
-  // Errors: FILTER_FIELD_UNKNOWN.
+  // A filter decides before any score: what doesn't fit it scores 0 in every leg, gives no feedback
+  // and speaks for no neighbour. How rare a term is and how long a chunk usually is stay those of
+  // the whole collection, as does what is known of the query. Errors: FILTER_FIELD_UNKNOWN.
   absl::StatusOr<SearchResult> Search(const SearchQuery& query) const;
   std::vector<Retriever::WeightedTerm> Analyze(absl::string_view text) const;
 
@@ -120,18 +123,22 @@ class CollectionIndex {
   void RemoveChunk(const Removal& removal) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FitExpanded(Fitted& fitted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  // The slots that a search may find: those that fit the filter.
+  absl::StatusOr<RowSet> Allowed(const MetadataFilter* filter) const
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   void ScoreLegs(const TextBags& query, Mode mode, Legs& legs) const
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   void ScoreDense(const Bag& query, Legs& legs) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   std::vector<RankedSlot> Rank(const Legs& legs, size_t top_k) const
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   // The dense leg alone, which needs its best rows only.
-  std::vector<RankedSlot> RankDense(const Bag& query, size_t top_k) const
+  std::vector<RankedSlot> RankDense(const Bag& query, size_t top_k, const RowSet& allowed) const
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   float ScoreWithNeighbours(Slot slot, const Legs& legs) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
   mutable absl::Mutex mutex_;
   LexicalIndex lexical_ ABSL_GUARDED_BY(mutex_);
+  MetadataIndex metadata_ ABSL_GUARDED_BY(mutex_);
   std::vector<Chunk> chunks_ ABSL_GUARDED_BY(mutex_);  // by slot
   std::vector<Slot> removed_ ABSL_GUARDED_BY(mutex_);
   RowSet present_ ABSL_GUARDED_BY(mutex_);  // the slots that are not removed

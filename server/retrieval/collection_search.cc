@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 
+#include "server/base/status.h"
 #include "server/retrieval/collection_index.h"
 #include "server/retrieval/confidence.h"
 #include "server/retrieval/linear_algebra.h"
@@ -40,6 +41,17 @@ void MaxNormalise(Scores& scores) {
   for (float& score : scores) score *= scale;
 }
 
+// Before normalisation, so that what may not be found doesn't set the measure either.
+void KeepOnly(const RowSet& rows, Scores& scores) {
+  for (size_t first = 0; first < scores.size(); first += RowSet::kWordRows) {
+    if (rows.Word(first / RowSet::kWordRows) == ~uint64_t{0}) continue;
+    const size_t end = std::min(first + RowSet::kWordRows, scores.size());
+    for (size_t i = first; i < end; ++i) {
+      if (!rows.Contains(i)) scores[i] = 0;
+    }
+  }
+}
+
 void AddWeighted(const Scores& leg, float weight, Scores& sum) {
   for (size_t i = 0; i < sum.size(); ++i) sum[i] += weight * leg[i];
 }
@@ -52,6 +64,7 @@ bool IsBetter(const std::pair<Slot, float>& a, const std::pair<Slot, float>& b) 
 }  // namespace
 
 struct CollectionIndex::Legs {
+  const RowSet* allowed = nullptr;
   Scores words;               // kept for the feedback leg
   Scores cosines;             // of the dense leg, before normalisation; empty without one
   Scores fused;               // 0 to 1
@@ -70,7 +83,7 @@ void CollectionIndex::ScoreDense(const Bag& query, Legs& legs) const {
   if (!fitted_->space->Embed(query, vector.data())) return;
   legs.cosines.resize(chunks_.size());
   fitted_->vectors.Products(vector.data(), legs.cosines.data());
-  for (const Slot slot : removed_) legs.cosines[slot] = 0;
+  KeepOnly(*legs.allowed, legs.cosines);
   Scores dense = legs.cosines;
   MaxNormalise(dense);
   AddWeighted(dense, kDenseWeight, legs.fused);
@@ -92,7 +105,7 @@ void CollectionIndex::ScoreDense(const Bag& query, Legs& legs) const {
   if (!Normalise(vector.data(), size)) return;
   Scores feedback(chunks_.size());
   fitted_->vectors.Products(vector.data(), feedback.data());
-  for (const Slot slot : removed_) feedback[slot] = 0;
+  KeepOnly(*legs.allowed, feedback);
   MaxNormalise(feedback);
   AddWeighted(feedback, kFeedbackWeight, legs.fused);
 }
@@ -103,6 +116,7 @@ void CollectionIndex::ScoreLegs(const TextBags& query, Mode mode, Legs& legs) co
   const auto score = [&](const TermField& field, const Bag& terms, float weight) {
     Scores scores(n, 0);
     field.Score(terms, scores);
+    KeepOnly(*legs.allowed, scores);
     MaxNormalise(scores);
     AddWeighted(scores, weight, legs.fused);
     return scores;
@@ -114,7 +128,7 @@ void CollectionIndex::ScoreLegs(const TextBags& query, Mode mode, Legs& legs) co
   if (mode == Mode::kHybrid) {
     Scores expanded(n, 0);
     fitted_->expanded.Score(query.words, expanded);
-    for (const Slot slot : removed_) expanded[slot] = 0;
+    KeepOnly(*legs.allowed, expanded);
     MaxNormalise(expanded);
     AddWeighted(expanded, kExpandedWeight, legs.fused);
     ScoreDense(query.words, legs);
@@ -164,11 +178,11 @@ std::vector<CollectionIndex::RankedSlot> CollectionIndex::Rank(const Legs& legs,
   return ranked;
 }
 
-std::vector<CollectionIndex::RankedSlot> CollectionIndex::RankDense(const Bag& query,
-                                                                    size_t top_k) const {
+std::vector<CollectionIndex::RankedSlot> CollectionIndex::RankDense(const Bag& query, size_t top_k,
+                                                                    const RowSet& allowed) const {
   std::vector<float> vector(fitted_->vectors.dimensions());
   if (!fitted_->space->Embed(query, vector.data())) return {};
-  const TopRows found = fitted_->gate.Search({vector.data(), top_k, &present_});
+  const TopRows found = fitted_->gate.Search({vector.data(), top_k, &allowed});
   Scores scores;
   for (const ScoredRow& row : found.rows) scores.push_back(row.score);
   MaxNormalise(scores);
@@ -183,18 +197,26 @@ std::vector<CollectionIndex::RankedSlot> CollectionIndex::RankDense(const Bag& q
   return ranked;
 }
 
+absl::StatusOr<RowSet> CollectionIndex::Allowed(const MetadataFilter* filter) const {
+  if (filter == nullptr || filter->conditions.empty()) return present_;
+  return metadata_.Select(*filter);
+}
+
 absl::StatusOr<SearchResult> CollectionIndex::Search(const SearchQuery& query) const {
   const TextBags terms = AnalyzeText(query.text);
   SearchResult result;
   absl::ReaderMutexLock lock(&mutex_);
   result.mode = fitted_ == nullptr ? Mode::kLexical : query.mode;
   result.generation = fitted_ == nullptr ? 0 : fitted_->generation;
+  AIB_ASSIGN_OR_RETURN(const RowSet allowed, Allowed(query.filter));
+  if (allowed.empty()) return result;
   const size_t count = std::max(query.top_k, kConfidenceChunks);
   std::vector<RankedSlot> ranked;
   if (result.mode == Mode::kDense) {
-    ranked = RankDense(terms.words, count);
+    ranked = RankDense(terms.words, count, allowed);
   } else {
     Legs legs;
+    legs.allowed = &allowed;
     ScoreLegs(terms, result.mode, legs);
     ranked = Rank(legs, count);
   }

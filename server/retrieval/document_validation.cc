@@ -13,6 +13,7 @@
 #include "nlohmann/json.hpp"
 #include "server/base/status.h"
 #include "server/base/text.h"
+#include "server/retrieval/metadata_fields.h"
 
 namespace aibackend::retrieval {
 namespace {
@@ -51,8 +52,20 @@ absl::Status CheckMetadata(const std::string& metadata, const std::string& field
   AIB_RETURN_IF_ERROR(CheckText(metadata, kMetadataBytesMax, field));
   if (metadata.empty()) return absl::OkStatus();
   const auto json = nlohmann::json::parse(metadata, nullptr, /*allow_exceptions=*/false);
-  if (json.is_object()) return absl::OkStatus();
-  return MakeError(Reason::FIELD_INVALID, "must be a JSON object", field);
+  if (!json.is_object()) return MakeError(Reason::FIELD_INVALID, "must be a JSON object", field);
+  bool is_too_deep = false;
+  const size_t values = FlattenMetadata(metadata, &is_too_deep).size();
+  if (is_too_deep) {
+    return MakeError(Reason::FIELD_OUT_OF_RANGE,
+                     absl::StrCat("nests deeper than ", kMetadataDepthMax, " levels"), field);
+  }
+  if (values > kMetadataValuesMax) {
+    return MakeError(Reason::FIELD_OUT_OF_RANGE,
+                     absl::StrCat("holds ", values, " different values and objects; at most ",
+                                  kMetadataValuesMax, " are taken"),
+                     field);
+  }
+  return absl::OkStatus();
 }
 
 // Of the parts with their lengths, so that no two lists of parts are the same bytes.

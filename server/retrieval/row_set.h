@@ -1,6 +1,7 @@
 // A set of rows as a bitmap: which rows a search may answer with.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -21,6 +22,29 @@ class RowSet {
     if (row / kWordRows < words_.size()) {
       words_[row / kWordRows] &= ~(uint64_t{1} << (row % kWordRows));
     }
+  }
+  void AddRange(size_t first, size_t count) {
+    if (count == 0) return;
+    const size_t end = first + count;
+    if ((end - 1) / kWordRows >= words_.size()) words_.resize((end - 1) / kWordRows + 1);
+    for (size_t row = first; row < end;) {
+      const size_t bit = row % kWordRows;
+      const size_t length = std::min(kWordRows - bit, end - row);
+      words_[row / kWordRows] |= (~uint64_t{0} >> (kWordRows - length)) << bit;
+      row += length;
+    }
+  }
+
+  // Keeps what `other` has; or what it hasn't.
+  void And(const RowSet& other) {
+    for (size_t i = 0; i < words_.size(); ++i) words_[i] &= other.Word(i);
+  }
+  void AndNot(const RowSet& other) {
+    for (size_t i = 0; i < words_.size(); ++i) words_[i] &= ~other.Word(i);
+  }
+
+  bool empty() const {
+    return std::all_of(words_.begin(), words_.end(), [](uint64_t word) { return word == 0; });
   }
   bool Contains(size_t row) const { return (Word(row / kWordRows) >> (row % kWordRows) & 1) != 0; }
 

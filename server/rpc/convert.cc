@@ -67,6 +67,7 @@ absl::StatusOr<retrieval::RetrieveQuery> ToQuery(const v1::RetrieveRequest& requ
   AIB_ASSIGN_OR_RETURN(query.mode, ModeOf(request.mode(), "mode"));
   query.collection = CollectionOf(request.collection(), tenant);
   AIB_ASSIGN_OR_RETURN(query.min_score, MinScoreOf(request, "min_score"));
+  AIB_ASSIGN_OR_RETURN(query.filter, retrieval::ParseFilter(request.filter(), "filter"));
   query.explain = request.explain();
   return query;
 }

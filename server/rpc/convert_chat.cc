@@ -181,6 +181,7 @@ absl::StatusOr<chat::RetrievalChoice> ToRetrieval(const v1::RetrievalOptions& re
   if (retrieval.has_strict()) out.strict = retrieval.strict();
   out.collection = CollectionOf(retrieval.collection(), tenant);
   AIB_ASSIGN_OR_RETURN(out.mode, ModeOf(retrieval.mode(), "retrieval.mode"));
+  AIB_ASSIGN_OR_RETURN(out.filter, retrieval::ParseFilter(retrieval.filter(), "retrieval.filter"));
   AIB_ASSIGN_OR_RETURN(out.min_score, MinScoreOf(retrieval, "retrieval.min_score"));
   return out;
 }
