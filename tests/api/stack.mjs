@@ -199,6 +199,16 @@ function detailsOf(metadata) {
   return found;
 }
 
+// A unary call over gRPC, by its RPC's name.
+export const grpcCall = (stack, rpc, request) =>
+  new Promise((resolve, reject) => {
+    stack.grpc()[rpc](request, (error, response) => {
+      if (!error) return resolve(response);
+      const { reason, field } = detailsOf(error.metadata);
+      reject(failure(grpc.status[error.code], reason, field));
+    });
+  });
+
 // The same calls over both transports.
 export const transports = {
   grpc: {
