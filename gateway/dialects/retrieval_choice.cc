@@ -28,11 +28,14 @@ std::optional<ApiError> ReadHeader(const httplib::Request& request, const char* 
 std::optional<ApiError> ChooseRetrieval(const httplib::Request& request, v1::ChatRequest& chat) {
   std::string choice;
   std::string collection;
+  std::string filter;
   if (auto refused = ReadHeader(request, kRetrievalHeader, &choice)) return refused;
   if (auto refused = ReadHeader(request, kCollectionHeader, &collection)) return refused;
+  if (auto refused = ReadHeader(request, kFilterHeader, &filter)) return refused;
 
   v1::RetrievalOptions& retrieval = *chat.mutable_retrieval();
   retrieval.set_collection(std::move(collection));
+  retrieval.set_filter(std::move(filter));
   const bool by_name = absl::StartsWith(chat.model(), kModelPrefix);
   if (by_name) chat.mutable_model()->erase(0, kModelPrefix.size());
 

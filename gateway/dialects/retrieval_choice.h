@@ -7,8 +7,10 @@
 //
 //   x-aibackend-retrieval: on | strict | off    strict: answer only from the documents
 //   x-aibackend-collection: <collection>        where to search; doesn't switch retrieval on
+//   x-aibackend-filter: {"lang": "en"}          among which documents; as RetrieveRequest.filter
 //
-// The header wins over the name. A model that answers from documents alone is the server's matter.
+// The retrieval header wins over the name. A model that answers from documents alone is the
+// server's matter.
 #pragma once
 
 #include <optional>
@@ -24,10 +26,11 @@ namespace aibackend::gateway {
 inline constexpr absl::string_view kModelPrefix = "docs/";
 inline constexpr char kRetrievalHeader[] = "x-aibackend-retrieval";
 inline constexpr char kCollectionHeader[] = "x-aibackend-collection";
+inline constexpr char kFilterHeader[] = "x-aibackend-filter";
 
 // Fills chat.retrieval, and takes the prefix off chat.model, which is set already. Refuses another
-// value of the header, a header given twice, and a collection of other than printable ASCII; the
-// error's field is the header's name.
+// value of the header, a header given twice, and one of other than printable ASCII (JSON has \u
+// escapes); the error's field is the header's name.
 [[nodiscard]] std::optional<ApiError> ChooseRetrieval(const httplib::Request& request,
                                                       v1::ChatRequest& chat);
 

@@ -53,6 +53,12 @@ TEST(RetrievalChoiceTest, TheCollectionSaysWhereAndNotWhether) {
   EXPECT_FALSE(choice.chat.retrieval().enabled());
 }
 
+TEST(RetrievalChoiceTest, TheFilterSaysAmongWhatAndNotWhether) {
+  const Choice choice = Choose("m", {{"x-aibackend-filter", R"({"lang":"en"})"}});
+  EXPECT_EQ(choice.chat.retrieval().filter(), R"({"lang":"en"})");
+  EXPECT_FALSE(choice.chat.retrieval().enabled());
+}
+
 TEST(RetrievalChoiceTest, WhatIsNoneOfTheThreeIsRefusedByTheHeadersName) {
   for (const char* value : {"yes", "ON", "on,off"}) {
     const Choice choice = Choose("m", {{"x-aibackend-retrieval", value}});

@@ -55,6 +55,27 @@ TEST_F(RequestReaderTest, QueryParametersFillFieldsByTheirDottedNames) {
   EXPECT_TRUE(request.retrieval().enabled());
 }
 
+TEST_F(RequestReaderTest, AFilterIsJsonInTheQueryAndInTheBody) {
+  v1::RetrieveRequest from_query;
+  ASSERT_FALSE(Read("GET",
+                    "/v1/retrieve?query=a&filter=%7B%22lang%22%3A%20%22en%22%7D&min_score=0.5",
+                    from_query));
+  EXPECT_EQ(from_query.filter(), R"({"lang": "en"})");
+  EXPECT_EQ(from_query.min_score(), 0.5);
+  v1::ChatRequest from_chat;
+  ASSERT_FALSE(Read("GET", "/generate?prompt=a&retrieval.filter=%7B%7D", from_chat));
+  EXPECT_EQ(from_chat.retrieval().filter(), "{}");
+
+  SetBody("application/json", R"({"query":"a","filter":{"year":{"gte":2020,"lt":2024.5}}})");
+  v1::RetrieveRequest from_body;
+  ASSERT_FALSE(Read("POST", "/v1/retrieve", from_body));
+  EXPECT_EQ(from_body.filter(), R"({"year":{"gte":2020,"lt":2024.5}})");
+  SetBody("application/json", R"({"query":"a","filter":null})");
+  v1::RetrieveRequest without;
+  ASSERT_FALSE(Read("POST", "/v1/retrieve", without));
+  EXPECT_EQ(without.filter(), "");
+}
+
 TEST_F(RequestReaderTest, AWrongQueryParameterIsNamed) {
   ExpectRefused<v1::RetrieveRequest>("GET", "/retrieve?query=a&topk=5", "UNKNOWN_QUERY_PARAMETER",
                                      "topk");
