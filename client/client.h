@@ -92,6 +92,13 @@ class Client {
   Result<v1::DeleteDocumentResponse> DeleteDocument(const v1::DeleteDocumentRequest& request,
                                                     const CallOptions& options = {});
 
+  Result<v1::ListCollectionsResponse> ListCollections(const v1::ListCollectionsRequest& request,
+                                                      const CallOptions& options = {});
+  Result<v1::Collection> GetCollection(const v1::GetCollectionRequest& request,
+                                       const CallOptions& options = {});
+  Result<v1::DeleteCollectionResponse> DeleteCollection(const v1::DeleteCollectionRequest& request,
+                                                        const CallOptions& options = {});
+
   Result<v1::Job> StartJob(const v1::StartJobRequest& request, const CallOptions& options = {});
   Result<v1::Job> GetJob(const v1::GetJobRequest& request, const CallOptions& options = {});
   Result<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request,

@@ -25,6 +25,9 @@ struct ChatArguments {
   std::optional<int> top_k;
   std::optional<bool> strict;
   std::string collection;
+  std::string mode;
+  std::string filter;
+  std::optional<double> min_score;
   bool no_stream = false;
   bool json = false;
 };
@@ -38,6 +41,9 @@ v1::ChatRequest BaseRequest(const ChatArguments& arguments) {
   if (arguments.top_k) retrieval.set_top_k(*arguments.top_k);
   if (arguments.strict) retrieval.set_strict(*arguments.strict);
   retrieval.set_collection(arguments.collection);
+  retrieval.set_mode(arguments.mode);
+  retrieval.set_filter(arguments.filter);
+  if (arguments.min_score) retrieval.set_min_score(*arguments.min_score);
   return request;
 }
 
@@ -83,6 +89,10 @@ void AddChatCommand(CLI::App& app, Session& session) {
       "--strict,!--no-strict", [arguments](int64_t count) { arguments->strict = count > 0; },
       "Answer from the documents only (default: what the server is set to)");
   chat.add_option("--collection", arguments->collection, "The documents to answer from");
+  chat.add_option("--mode", arguments->mode, "How to search: hybrid (default), dense or lexical");
+  chat.add_option("--filter", arguments->filter,
+                  R"(Only from documents whose metadata fit, such as '{"lang": "en"}')");
+  chat.add_option("--min-score", arguments->min_score, "0 to 1: no passages that score less");
   chat.add_flag("--no-stream", arguments->no_stream, "Print the answer when it is complete");
   chat.add_flag("--json", arguments->json, "Print the whole answer as JSON (does not stream)");
   chat.callback([arguments, &session] { RunChat(session, *arguments); });

@@ -11,6 +11,7 @@ void AddChatCommand(CLI::App& app, Session& session);
 void AddRetrieveCommand(CLI::App& app, Session& session);
 void AddUploadCommand(CLI::App& app, Session& session);
 void AddDocumentsCommands(CLI::App& app, Session& session);  // documents …, seed
+void AddCollectionsCommands(CLI::App& app, Session& session);
 void AddJobsCommands(CLI::App& app, Session& session);
 void AddServiceCommands(CLI::App& app, Session& session);  // usage, models, health
 

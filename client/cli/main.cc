@@ -28,6 +28,7 @@ int Run(int argc, char** argv) {
   AddRetrieveCommand(app, session);
   AddUploadCommand(app, session);
   AddDocumentsCommands(app, session);
+  AddCollectionsCommands(app, session);
   AddJobsCommands(app, session);
   AddServiceCommands(app, session);
   try {

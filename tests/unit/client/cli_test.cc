@@ -77,6 +77,103 @@ TEST_F(CliTest, ChatPrintsTheStreamedAnswerAndItsCitations) {
   EXPECT_THAT(result.err, IsEmpty());
 }
 
+TEST_F(CliTest, ChatSaysFromWhichDocuments) {
+  backend_.chat = [](auto&, const v1::ChatRequest& request, v1::ChatResponse&) {
+    EXPECT_EQ(request.retrieval().filter(), R"({"lang":"en"})");
+    EXPECT_EQ(request.retrieval().mode(), "dense");
+    EXPECT_EQ(request.retrieval().min_score(), 0.25);
+    return grpc::Status::OK;
+  };
+  EXPECT_EQ(Run({"chat", "Hi", "--json", "--filter", R"({"lang":"en"})", "--mode", "dense",
+                 "--min-score", "0.25"})
+                .exit_code,
+            0);
+}
+
+TEST_F(CliTest, RetrieveExplainsItsMatches) {
+  backend_.retrieve = [](const v1::RetrieveRequest& request, v1::RetrieveResponse& response) {
+    EXPECT_EQ(request.query(), "rate limits");
+    EXPECT_EQ(request.filter(), R"({"year":{"gte":2020}})");
+    EXPECT_EQ(request.min_score(), 0.5);
+    EXPECT_TRUE(request.explain());
+    auto& match = *response.add_matches();
+    match.set_document_id("d1");
+    match.set_title("Limits");
+    match.set_text("A limit is a limit.");
+    match.set_score(0.9);
+    match.set_end(19);
+    auto& leg = *match.mutable_explanation()->add_legs();
+    leg.set_leg("words");
+    leg.set_score(7.25);
+    leg.set_normalised(1);
+    leg.set_weight(1);
+    auto& term = *match.mutable_explanation()->add_terms();
+    term.set_term("limit");
+    term.set_idf(2.5);
+    term.set_count(4);
+    term.set_score(7.25);
+    match.mutable_explanation()->set_fused(1);
+    match.mutable_explanation()->set_neighbours(0.5);
+    match.mutable_explanation()->set_neighbour_share(0.2);
+    return grpc::Status::OK;
+  };
+  const auto result = Run({"retrieve", "rate", "limits", "--filter", R"({"year":{"gte":2020}})",
+                           "--min-score", "0.5", "--explain"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("words          7.250  1.000 of the best  weight 1.00\n"));
+  EXPECT_THAT(result.out, HasSubstr("\"limit\"  idf 2.50, 4 times: 7.250\n"));
+  EXPECT_THAT(result.out, HasSubstr("1.000 fused x 0.80 + 0.500 neighbours x 0.20\n"));
+}
+
+TEST_F(CliTest, CollectionsAreListedShownAndDeleted) {
+  backend_.list_collections = [](const v1::ListCollectionsRequest& request,
+                                 v1::ListCollectionsResponse& response) {
+    auto& collection = *response.add_collections();
+    collection.set_name(request.page_token().empty() ? "law" : "notes");
+    collection.set_documents(12);
+    if (request.page_token().empty()) response.set_next_page_token("law");
+    return grpc::Status::OK;
+  };
+  for (const auto& command : {std::vector<std::string>{"collections"}, {"collections", "list"}}) {
+    const auto listed = Run(command);
+    EXPECT_EQ(listed.exit_code, 0) << listed.err;
+    EXPECT_EQ(listed.out,
+              "NAME   DOCUMENTS  CHUNKS  UNEMBEDDED  GENERATION  EMBEDDER\n"
+              "law    12         0       0           -\n"
+              "notes  12         0       0           -\n");
+  }
+
+  backend_.get_collection = [](const v1::GetCollectionRequest& request, v1::Collection& response) {
+    if (request.collection() != "law") {
+      return ContractError(grpc::StatusCode::NOT_FOUND, "COLLECTION_NOT_FOUND", "no such",
+                           "collection");
+    }
+    response.set_name("law");
+    response.set_documents(12);
+    response.set_chunks(40);
+    response.mutable_serving()->set_number(2);
+    response.mutable_serving()->set_embedder("fitted");
+    response.mutable_serving()->set_dimensions(64);
+    response.add_former()->set_number(1);
+    return grpc::Status::OK;
+  };
+  const auto shown = Run({"collections", "show", "law"});
+  EXPECT_THAT(shown.out, StartsWith("law: 12 documents, 40 chunks, 0 of them not embedded\n"));
+  EXPECT_THAT(shown.out, HasSubstr("2           yes     64          -        fitted\n"));
+  EXPECT_THAT(shown.out, HasSubstr("1           no "));
+  const auto missing = Run({"collections", "show", "lore"});
+  EXPECT_EQ(missing.exit_code, 1);
+  EXPECT_THAT(missing.err, HasSubstr("COLLECTION_NOT_FOUND"));
+
+  backend_.delete_collection = [](const v1::DeleteCollectionRequest& request,
+                                  v1::DeleteCollectionResponse& response) {
+    EXPECT_EQ(request.collection(), "law");
+    response.set_documents(12);
+    return grpc::Status::OK;
+  };
+  EXPECT_EQ(Run({"collections", "delete", "law"}).out, "deleted law with 12 documents\n");
+}
+
 TEST_F(CliTest, ChatReadsItsPromptFromAPipeAndSaysWhenThereIsNoContext) {
   backend_.chat = [](auto&, const v1::ChatRequest& request, v1::ChatResponse& response) {
     EXPECT_EQ(request.prompt(), "from a pipe");

@@ -39,6 +39,12 @@ class FakeBackend final : public v1::AiBackend::Service {
 
   std::function<grpc::Status(grpc::ServerContext&, const v1::ChatRequest&, v1::ChatResponse&)> chat;
   std::function<grpc::Status(grpc::ServerContext&, const v1::ChatRequest&, Writer&)> chat_stream;
+  std::function<grpc::Status(const v1::RetrieveRequest&, v1::RetrieveResponse&)> retrieve;
+  std::function<grpc::Status(const v1::ListCollectionsRequest&, v1::ListCollectionsResponse&)>
+      list_collections;
+  std::function<grpc::Status(const v1::GetCollectionRequest&, v1::Collection&)> get_collection;
+  std::function<grpc::Status(const v1::DeleteCollectionRequest&, v1::DeleteCollectionResponse&)>
+      delete_collection;
   std::function<grpc::Status(const v1::AddDocumentsRequest&, v1::AddDocumentsResponse&)> add;
   std::function<grpc::Status(const v1::StartJobRequest&, v1::Job&)> start_job;
   std::function<grpc::Status(const v1::GetJobRequest&, v1::Job&)> get_job;
@@ -52,6 +58,22 @@ class FakeBackend final : public v1::AiBackend::Service {
   grpc::Status ChatStream(grpc::ServerContext* context, const v1::ChatRequest* request,
                           Writer* writer) override {
     return chat_stream(*context, *request, *writer);
+  }
+  grpc::Status Retrieve(grpc::ServerContext*, const v1::RetrieveRequest* request,
+                        v1::RetrieveResponse* response) override {
+    return retrieve(*request, *response);
+  }
+  grpc::Status ListCollections(grpc::ServerContext*, const v1::ListCollectionsRequest* request,
+                               v1::ListCollectionsResponse* response) override {
+    return list_collections(*request, *response);
+  }
+  grpc::Status GetCollection(grpc::ServerContext*, const v1::GetCollectionRequest* request,
+                             v1::Collection* response) override {
+    return get_collection(*request, *response);
+  }
+  grpc::Status DeleteCollection(grpc::ServerContext*, const v1::DeleteCollectionRequest* request,
+                                v1::DeleteCollectionResponse* response) override {
+    return delete_collection(*request, *response);
   }
   grpc::Status AddDocuments(grpc::ServerContext*, const v1::AddDocumentsRequest* request,
                             v1::AddDocumentsResponse* response) override {
