@@ -118,6 +118,11 @@ Result<v1::DeleteDocumentResponse> Client::DeleteDocument(const v1::DeleteDocume
   return Unary(*stub_, &v1::AiBackend::Stub::DeleteDocument, request, options);
 }
 
+Result<v1::DeleteCollectionResponse> Client::DeleteCollection(
+    const v1::DeleteCollectionRequest& request, const CallOptions& options) {
+  return Unary(*stub_, &v1::AiBackend::Stub::DeleteCollection, request, options);
+}
+
 Result<v1::Job> Client::StartJob(const v1::StartJobRequest& request, const CallOptions& options) {
   return Unary(*stub_, &v1::AiBackend::Stub::StartJob, request, options);
 }

@@ -91,6 +91,8 @@ class Client {
                                    const CallOptions& options = {});
   Result<v1::DeleteDocumentResponse> DeleteDocument(const v1::DeleteDocumentRequest& request,
                                                     const CallOptions& options = {});
+  Result<v1::DeleteCollectionResponse> DeleteCollection(const v1::DeleteCollectionRequest& request,
+                                                        const CallOptions& options = {});
 
   Result<v1::Job> StartJob(const v1::StartJobRequest& request, const CallOptions& options = {});
   Result<v1::Job> GetJob(const v1::GetJobRequest& request, const CallOptions& options = {});

@@ -12,6 +12,7 @@ void AddRetrieveCommand(CLI::App& app, Session& session);
 void AddUploadCommand(CLI::App& app, Session& session);
 void AddDocumentsCommands(CLI::App& app, Session& session);  // documents …, seed
 void AddJobsCommands(CLI::App& app, Session& session);
+void AddEvalCommand(CLI::App& app, Session& session);
 void AddServiceCommands(CLI::App& app, Session& session);  // usage, models, health
 
 }  // namespace aibackend::cli

@@ -29,6 +29,7 @@ int Run(int argc, char** argv) {
   AddUploadCommand(app, session);
   AddDocumentsCommands(app, session);
   AddJobsCommands(app, session);
+  AddEvalCommand(app, session);
   AddServiceCommands(app, session);
   try {
     app.parse(argc, argv);

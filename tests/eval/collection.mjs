@@ -3,14 +3,15 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { eventually, root } from '../api/stack.mjs';
 
-const folder = process.env.AIB_EVAL_DIR ?? path.join(root, '../shared/eval');
+const folder = path.resolve(root, process.env.AIB_EVAL_DIR ?? '../shared/eval');
 const batchSize = 200; // documents a request
 
+export const fileOf = (name, base) => path.join(folder, name, base);
 const lines = (file) => readFileSync(file, 'utf8').split('\n').filter(Boolean);
 
 // {documents, queries, qrels: Map of query → Map of document → relevance, answers: Map of query → texts}, or null where there is none.
 export function readCollection(name) {
-  const file = (base) => path.join(folder, name, base);
+  const file = (base) => fileOf(name, base);
   if (!existsSync(file('docs.jsonl'))) return null;
   const json = (base) => (existsSync(file(base)) ? lines(file(base)).map((line) => JSON.parse(line)) : []);
   const qrels = new Map();
@@ -27,7 +28,7 @@ export function readCollection(name) {
   };
 }
 
-export const missing = (name) => !existsSync(path.join(folder, name, 'docs.jsonl'))
+export const missing = (name) => !existsSync(fileOf(name, 'docs.jsonl'))
   && `there is no test collection ${name} in ${folder} (set AIB_EVAL_DIR)`;
 
 // `work(item)` for every item, a few at a time; the results in order.
