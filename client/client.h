@@ -91,6 +91,8 @@ class Client {
                                    const CallOptions& options = {});
   Result<v1::DeleteDocumentResponse> DeleteDocument(const v1::DeleteDocumentRequest& request,
                                                     const CallOptions& options = {});
+  Result<v1::DeleteCollectionResponse> DeleteCollection(const v1::DeleteCollectionRequest& request,
+                                                        const CallOptions& options = {});
 
   Result<v1::ListCollectionsResponse> ListCollections(const v1::ListCollectionsRequest& request,
                                                       const CallOptions& options = {});

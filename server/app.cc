@@ -29,6 +29,7 @@
 #include "server/storage/folder_lock.h"
 #include "server/storage/group_writer.h"
 #include "server/tasks/analyze_usage_job.h"
+#include "server/tasks/evaluate_job.h"
 #include "server/tasks/index_documents_job.h"
 #include "server/tasks/sample_documents.h"
 #include "server/telemetry/log.h"
@@ -129,6 +130,7 @@ class ServerApp final : public App {
     std::vector<std::unique_ptr<jobs::JobKind>> kinds;
     kinds.push_back(std::make_unique<tasks::IndexDocumentsJob>(*documents_));
     kinds.push_back(std::make_unique<tasks::AnalyzeUsageJob>(ledger_, clock_));
+    kinds.push_back(std::make_unique<tasks::EvaluateJob>(*documents_, clock_));
     return kinds;
   }
 

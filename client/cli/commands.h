@@ -13,6 +13,7 @@ void AddUploadCommand(CLI::App& app, Session& session);
 void AddDocumentsCommands(CLI::App& app, Session& session);  // documents …, seed
 void AddCollectionsCommands(CLI::App& app, Session& session);
 void AddJobsCommands(CLI::App& app, Session& session);
+void AddEvalCommand(CLI::App& app, Session& session);
 void AddServiceCommands(CLI::App& app, Session& session);  // usage, models, health
 
 }  // namespace aibackend::cli

@@ -31,18 +31,23 @@ std::string Bar(const v1::Job& job) {
 
 class Watcher {
  public:
-  Watcher(Session& session, const std::string& job_id, bool json) : session_(session), json_(json) {
+  enum class Shown { kNothing, kProgress, kChanges };  // a bar on a terminal; else line by line
+
+  Watcher(Session& session, const std::string& job_id, Shown shown)
+      : session_(session), show_(shown) {
     request_.set_job_id(job_id);
   }
 
-  void Run(Interrupts& interrupts) {
+  // The ended job; nothing where it isn't known to have ended. The exit code is set.
+  std::optional<v1::Job> Run(Interrupts& interrupts) {
     const Interrupts::Watch watch(interrupts, [this] {
       cancellation_.Cancel();
       if (!interrupted_.HasBeenNotified()) interrupted_.Notify();
     });
     while (Poll() && !interrupted_.WaitForNotificationWithTimeout(kPollInterval)) {
     }
-    if (interrupted_.HasBeenNotified()) Leave();
+    if (!ended_ && interrupted_.HasBeenNotified()) Leave();
+    return std::move(ended_);
   }
 
  private:
@@ -60,13 +65,17 @@ class Watcher {
       return false;
     }
     unreachable_polls_ = 0;
-    if (!json_) Show(*job);
+    Show(*job);
     if (!Ended(*job)) return true;
-    Finish(*job);
+    EndLine();
+    session_.exit_code = job->status() == v1::Job::SUCCEEDED ? kExitOk : kExitServiceError;
+    ended_ = *job;
     return false;
   }
 
   void Show(const v1::Job& job) {
+    if (show_ == Shown::kNothing) return;
+    if (show_ == Shown::kProgress && !session_.out.terminal()) return;
     std::string state = session_.out.terminal() ? Bar(job) : JobState(job);
     if (state == shown_) return;
     shown_ = std::move(state);
@@ -81,32 +90,26 @@ class Watcher {
     if (session_.out.terminal() && !shown_.empty()) session_.out.Line("");
   }
 
-  void Finish(const v1::Job& job) {
-    EndLine();
-    if (json_) session_.out.Write(ToJson(job));
-    if (!json_ && job.status() == v1::Job::SUCCEEDED) session_.out.Write(ToJson(job.result()));
-    if (job.status() == v1::Job::FAILED) {
-      const auto& error = job.error();
-      session_.out.Error(client::ClientError{error.code(), error.reason(), error.field(),
-                                             error.message(), error.request_id(), std::nullopt});
-    }
-    session_.exit_code = job.status() == v1::Job::SUCCEEDED ? kExitOk : kExitServiceError;
-  }
-
   void Leave() {
     EndLine();
-    session_.out.Note("The job goes on: aibackend jobs watch " + request_.job_id());
     session_.exit_code = kExitInterrupted;
   }
 
   Session& session_;
-  const bool json_;
+  const Shown show_;
   v1::GetJobRequest request_;
   client::Cancellation cancellation_;
   absl::Notification interrupted_;
   int unreachable_polls_ = 0;
   std::string shown_;
+  std::optional<v1::Job> ended_;
 };
+
+void PrintError(Session& session, const v1::Job& job) {
+  const auto& error = job.error();
+  session.out.Error(client::ClientError{error.code(), error.reason(), error.field(),
+                                        error.message(), error.request_id(), std::nullopt});
+}
 
 }  // namespace
 
@@ -119,7 +122,27 @@ std::string JobState(const v1::Job& job) {
 }
 
 void WatchJob(Session& session, Interrupts& interrupts, const std::string& job_id, bool json) {
-  Watcher(session, job_id, json).Run(interrupts);
+  const auto shown = json ? Watcher::Shown::kNothing : Watcher::Shown::kChanges;
+  const auto job = Watcher(session, job_id, shown).Run(interrupts);
+  if (job && json) session.out.Write(ToJson(*job));
+  if (job && !json && job->status() == v1::Job::SUCCEEDED) session.out.Write(ToJson(job->result()));
+  if (job && job->status() == v1::Job::FAILED) PrintError(session, *job);
+  if (!job && session.exit_code == kExitInterrupted) {
+    session.out.Note("The job goes on: aibackend jobs watch " + job_id);
+  }
+}
+
+std::optional<v1::Job> AwaitJob(Session& session, Interrupts& interrupts, const std::string& job_id,
+                                bool quiet) {
+  const auto shown = quiet ? Watcher::Shown::kNothing : Watcher::Shown::kProgress;
+  auto job = Watcher(session, job_id, shown).Run(interrupts);
+  if (!job || job->status() == v1::Job::SUCCEEDED) return job;
+  if (job->status() == v1::Job::FAILED) {
+    PrintError(session, *job);
+  } else {
+    session.out.Error("the job " + job_id + " was cancelled");
+  }
+  return std::nullopt;
 }
 
 }  // namespace aibackend::cli

@@ -87,7 +87,8 @@ void AddJobsCommands(CLI::App& app, Session& session) {
   jobs.require_subcommand(1);
 
   auto& start = *jobs.add_subcommand("start", "Starts a job");
-  start.add_option("kind", arguments->kind, "index_documents or analyze_usage")->required();
+  start.add_option("kind", arguments->kind, "index_documents, evaluate or analyze_usage")
+      ->required();
   start.add_option("--params", arguments->params, "A JSON object, or @FILE that holds one");
   start.add_option("--collection", arguments->collection, "The documents it works on");
   start.add_flag("--watch", arguments->watch, "Follow it to its end");

@@ -30,6 +30,7 @@ int Run(int argc, char** argv) {
   AddDocumentsCommands(app, session);
   AddCollectionsCommands(app, session);
   AddJobsCommands(app, session);
+  AddEvalCommand(app, session);
   AddServiceCommands(app, session);
   try {
     app.parse(argc, argv);

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "server/base/status.h"
+#include "tests/unit/server/tasks/fake_document_store.h"
 #include "tests/unit/server/tasks/fake_job_context.h"
 
 namespace aibackend::tasks {
@@ -15,7 +16,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // Keeps documents, one chunk each; a rebuild reports each document.
-class FakeStore final : public retrieval::DocumentStore {
+class FakeStore final : public FakeDocumentStore {
  public:
   absl::StatusOr<std::vector<retrieval::AddedDocument>> Add(
       const retrieval::CollectionId& collection,
@@ -41,36 +42,6 @@ class FakeStore final : public retrieval::DocumentStore {
     const auto total = static_cast<int64_t>(stored[collection.name].size());
     for (int64_t i = 0; i <= total; ++i) AIB_RETURN_IF_ERROR(progress(i, total, "cutting"));
     return retrieval::RebuildResult{total, total, ++generation};
-  }
-  absl::StatusOr<retrieval::StoredDocument> Get(const retrieval::CollectionId&,
-                                                const std::string&) override {
-    return MakeError(Reason::DOCUMENT_NOT_FOUND, "");
-  }
-  absl::Status Delete(const retrieval::CollectionId&, const std::string&) override {
-    return absl::OkStatus();
-  }
-  absl::StatusOr<retrieval::DocumentPage> List(const retrieval::CollectionId&, int,
-                                               const std::string&) override {
-    return retrieval::DocumentPage{};
-  }
-  absl::StatusOr<retrieval::CollectionPage> ListCollections(const std::string&, int,
-                                                            const std::string&) override {
-    return retrieval::CollectionPage{};
-  }
-  absl::StatusOr<retrieval::CollectionInfo> GetCollection(const retrieval::CollectionId&) override {
-    return MakeError(Reason::COLLECTION_NOT_FOUND, "");
-  }
-  absl::StatusOr<int64_t> DeleteCollection(const retrieval::CollectionId&) override {
-    return MakeError(Reason::COLLECTION_NOT_FOUND, "");
-  }
-  void OnOutgrown(std::function<void(const retrieval::CollectionId&)>) override {}
-  absl::StatusOr<retrieval::RetrieveResult> Retrieve(
-      const retrieval::RetrieveQuery&) const override {
-    return retrieval::RetrieveResult();
-  }
-  std::vector<WeightedTerm> Analyze(absl::string_view,
-                                    const retrieval::CollectionId&) const override {
-    return {};
   }
 
   std::map<std::string, std::map<std::string, retrieval::StoredDocument>> stored;
