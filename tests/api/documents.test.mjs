@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { performance } from 'node:perf_hooks';
 import { after, before, test } from 'node:test';
+import { pdf } from './files.mjs';
 import { ask, eventually, Stack, transports } from './stack.mjs';
 
 let stack;
@@ -98,17 +99,6 @@ test('a file is uploaded as multipart, and answers', async () => {
   const { error } = await refused.json();
   assert.deepEqual([error.reason, error.field], ['UNSUPPORTED_MEDIA_TYPE', 'documents[0].content']);
 });
-
-// A page with one line of text, as small as a PDF can be; readers mend the missing table of offsets.
-const pdf = (text) => `%PDF-1.4
-1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
-2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
-3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 200]/Contents 4 0 R/Resources<</Font<</F1<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>>>endobj
-4 0 obj<</Length ${text.length + 30}>>stream
-BT /F1 18 Tf 20 100 Td (${text}) Tj ET
-endstream endobj
-trailer<</Root 1 0 R>>
-`;
 
 test('files of several kinds are read, and what is found can be cited to the byte', async () => {
   const form = new FormData();
