@@ -40,6 +40,9 @@ class FakeBackend final : public v1::AiBackend::Service {
   std::function<grpc::Status(grpc::ServerContext&, const v1::ChatRequest&, v1::ChatResponse&)> chat;
   std::function<grpc::Status(grpc::ServerContext&, const v1::ChatRequest&, Writer&)> chat_stream;
   std::function<grpc::Status(const v1::AddDocumentsRequest&, v1::AddDocumentsResponse&)> add;
+  std::function<grpc::Status(grpc::ServerReader<v1::UploadDocumentsRequest>&,
+                             v1::AddDocumentsResponse&)>
+      upload;
   std::function<grpc::Status(const v1::StartJobRequest&, v1::Job&)> start_job;
   std::function<grpc::Status(const v1::GetJobRequest&, v1::Job&)> get_job;
   std::function<grpc::Status(const v1::ListDocumentsRequest&, v1::ListDocumentsResponse&)> list;
@@ -56,6 +59,11 @@ class FakeBackend final : public v1::AiBackend::Service {
   grpc::Status AddDocuments(grpc::ServerContext*, const v1::AddDocumentsRequest* request,
                             v1::AddDocumentsResponse* response) override {
     return add(*request, *response);
+  }
+  grpc::Status UploadDocuments(grpc::ServerContext*,
+                               grpc::ServerReader<v1::UploadDocumentsRequest>* reader,
+                               v1::AddDocumentsResponse* response) override {
+    return upload(*reader, *response);
   }
   grpc::Status StartJob(grpc::ServerContext*, const v1::StartJobRequest* request,
                         v1::Job* response) override {
