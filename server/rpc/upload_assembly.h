@@ -38,6 +38,7 @@ class UploadAssembly {
   // As the first message says; it doesn't change once a document began.
   const std::string& collection() const { return collection_; }
 
+  bool HasGroup() const { return !group_.empty(); }
   // Time to store what is whole.
   bool IsGroupFull() const;
   std::vector<UploadedDocument> TakeGroup();

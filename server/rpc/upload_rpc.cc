@@ -60,6 +60,7 @@ class UploadCall final : public grpc::ServerReadReactor<v1::UploadDocumentsReque
 
  private:
   void StoreAndEnd(absl::Status end) {
+    if (!assembly_.HasGroup()) return End(end);
     end_ = std::move(end);
     Store();
   }
