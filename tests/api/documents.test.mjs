@@ -209,6 +209,36 @@ test('a body without kind re-indexes what is stored', async () => {
   assert.equal((await jobDone(other.job_id)).result.documents, 2000);
 });
 
+test('one job takes 10,000 documents, tells how far it is, and searches go on meanwhile', { timeout: 300_000 }, async () => {
+  const count = 10_000;
+  const search = () => stack.json('GET', '/v1/retrieve?query=rate+limits&top_k=3');
+  const { status, body: job } = await stack.json('POST', '/v1/jobs', { kind: 'index_documents', params: { documents: many(count), collection: 'ten-thousand' } });
+  assert.equal(status, 202, JSON.stringify(job));
+  const seen = [];
+  let searches = 0;
+  const done = await eventually(async () => {
+    const { body } = await stack.json('GET', `/v1/jobs/${job.job_id}`);
+    if (Number(body.progress?.total)) seen.push(Number(body.progress.done));
+    const found = await search();
+    assert.equal(found.status, 200);
+    assert.equal(found.body.documents.length, 3);
+    if (body.status === 'RUNNING') ++searches;
+    return ['SUCCEEDED', 'FAILED', 'CANCELLED'].includes(body.status) && body;
+  }, 'the job', 280_000);
+  assert.equal(done.status, 'SUCCEEDED', JSON.stringify(done.error));
+  assert.ok(searches > 10, `${searches} searches while it ran`);
+  assert.ok(new Set(seen).size > 10, 'progress moves');
+  assert.deepEqual(seen, [...seen].sort((a, b) => a - b), 'and never back');
+  const { documents, added, updated, unchanged } = done.result;
+  assert.deepEqual([documents, added, updated, unchanged].map(Number), [count, count, 0, 0]);
+  assert.equal(done.progress.done, done.progress.total);
+
+  const more = await stack.json('POST', '/v1/jobs', { kind: 'index_documents', params: { documents: many(count + 1), collection: 'ten-thousand' } });
+  assert.equal(more.status, 400);
+  assert.equal(more.body.error.field, 'params.documents');
+  assert.match(more.body.error.message, /at most 10000/);
+});
+
 test('analyze_usage sums the ledger', async () => {
   const { body: job } = await stack.json('POST', '/v1/jobs', { kind: 'analyze_usage', params: { days: 1 } });
   const done = await jobDone(job.job_id);
