@@ -98,6 +98,21 @@ Result<v1::AddDocumentsResponse> Client::AddDocuments(const v1::AddDocumentsRequ
   return Unary(*stub_, &v1::AiBackend::Stub::AddDocuments, request, options);
 }
 
+Result<v1::AddDocumentsResponse> Client::UploadDocuments(
+    const std::function<bool(v1::UploadDocumentsRequest&)>& next, const CallOptions& options) {
+  Call call(options, kUploadTimeout);
+  v1::AddDocumentsResponse response;
+  const auto writer = stub_->UploadDocuments(call.context(), &response);
+  bool open = true;
+  for (v1::UploadDocumentsRequest message; open && next(message); message.Clear()) {
+    open = writer->Write(message);
+  }
+  if (open) writer->WritesDone();
+  const grpc::Status status = writer->Finish();
+  if (!status.ok()) return call.Error(status);
+  return response;
+}
+
 Result<v1::AddDocumentsResponse> Client::SeedDocuments(const v1::SeedDocumentsRequest& request,
                                                        const CallOptions& options) {
   return Unary(*stub_, &v1::AiBackend::Stub::SeedDocuments, request, options);

@@ -27,6 +27,8 @@ namespace aibackend::client {
 inline constexpr absl::Duration kChatTimeout = absl::Minutes(10);
 // Everything else: adding documents embeds and indexes them before it answers.
 inline constexpr absl::Duration kCallTimeout = absl::Minutes(1);
+// A stream of uploads may bring hundreds of megabytes, each document of which is read and indexed.
+inline constexpr absl::Duration kUploadTimeout = absl::Minutes(30);
 // The largest message that is accepted: a page of documents or a ledger page with long prompts.
 // (gRPC's own default, 4 MiB, is less than one stored document may have.)
 inline constexpr int kMessageBytesMax = 64 << 20;
@@ -49,7 +51,8 @@ class Cancellation {
 };
 
 struct CallOptions {
-  // How long the whole call may take. Default: kChatTimeout for chats, kCallTimeout for the rest.
+  // How long the whole call may take. Default: kChatTimeout for chats, kUploadTimeout for uploads,
+  // kCallTimeout for the rest.
   std::optional<absl::Duration> timeout;
   // Sent as x-request-id: printable, at most 128 bytes. Empty: the server makes one.
   std::string request_id;
@@ -83,6 +86,13 @@ class Client {
 
   Result<v1::AddDocumentsResponse> AddDocuments(const v1::AddDocumentsRequest& request,
                                                 const CallOptions& options = {});
+  // Sends what `next` puts into its argument, an empty message each time, until it returns false;
+  // it is called on this thread when there is room for more, and no more once the server has ended
+  // the call. To give up, cancel options.cancellation and return false: the document that was begun
+  // is not stored then, those before it are.
+  Result<v1::AddDocumentsResponse> UploadDocuments(
+      const std::function<bool(v1::UploadDocumentsRequest&)>& next,
+      const CallOptions& options = {});
   Result<v1::AddDocumentsResponse> SeedDocuments(const v1::SeedDocumentsRequest& request,
                                                  const CallOptions& options = {});
   Result<v1::ListDocumentsResponse> ListDocuments(const v1::ListDocumentsRequest& request,
@@ -98,8 +108,6 @@ class Client {
                                                       const CallOptions& options = {});
   Result<v1::Collection> GetCollection(const v1::GetCollectionRequest& request,
                                        const CallOptions& options = {});
-  Result<v1::DeleteCollectionResponse> DeleteCollection(const v1::DeleteCollectionRequest& request,
-                                                        const CallOptions& options = {});
 
   Result<v1::Job> StartJob(const v1::StartJobRequest& request, const CallOptions& options = {});
   Result<v1::Job> GetJob(const v1::GetJobRequest& request, const CallOptions& options = {});

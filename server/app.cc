@@ -22,6 +22,7 @@
 #include "server/jobs/job_runner.h"
 #include "server/model_stack.h"
 #include "server/net/http_client.h"
+#include "server/retrieval/analyzer.h"
 #include "server/retrieval/document_store.h"
 #include "server/rpc/answer_codec.h"
 #include "server/rpc/service.h"
@@ -212,6 +213,7 @@ absl::StatusOr<std::unique_ptr<App>> App::Build(const config::Settings& settings
 
   AIB_ASSIGN_OR_RETURN(auto folder_lock, FolderLock::Take(settings.data_dir));
   AIB_ASSIGN_OR_RETURN(auto database, storage::OpenSqlite(settings.DatabasePath()));
+  AIB_RETURN_IF_ERROR(retrieval::UseLanguage(settings.retrieval_language));
   AIB_ASSIGN_OR_RETURN(auto documents, retrieval::DocumentStore::Open(*database, clock));
   auto app = std::make_unique<ServerApp>(settings, clock, std::move(folder_lock),
                                          std::move(database), std::move(documents));

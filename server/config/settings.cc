@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "server/base/text.h"
 #include "server/config/toml_file.h"
 
@@ -19,6 +20,15 @@ namespace {
 
 constexpr char kVersion[] = "0.1.0";
 constexpr size_t kAdminKeyBytesMin = 16;  // shorter ones can be guessed
+
+// What the stemmer of retrieval/ knows; config_test compares the two.
+std::vector<std::string> RetrievalLanguages() {
+  return absl::StrSplit(
+      "none,arabic,armenian,basque,catalan,danish,dutch,english,finnish,french,german,greek,hindi,"
+      "hungarian,indonesian,irish,italian,lithuanian,nepali,norwegian,porter,portuguese,romanian,"
+      "russian,serbian,spanish,swedish,tamil,turkish,yiddish",
+      ',');
+}
 
 // The declarations. A setting's flag is its name; its environment variable is given beside it.
 void Declare(CLI::App& app, Settings& s) {
@@ -185,6 +195,13 @@ void Declare(CLI::App& app, Settings& s) {
                  "Where a request doesn't say: answer only from documents, or with NO_CONTEXT")
       ->envname("AIB_RETRIEVAL_STRICT")
       ->default_str("false")
+      ->group("Models");
+  app.add_option("--retrieval-language", s.retrieval_language,
+                 "What documents are mostly written in: its words are stemmed, and its most common "
+                 "ones passed over; none: neither. Indexes are made anew when it changes")
+      ->envname("AIB_RETRIEVAL_LANGUAGE")
+      ->default_val("english")
+      ->check(CLI::IsMember(RetrievalLanguages()))
       ->group("Models");
 
   app.add_option("--worker-threads", s.worker_threads,

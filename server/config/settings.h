@@ -19,6 +19,7 @@ struct Settings {
   bool seed_empty = false;
   bool log_content = true;
   bool retrieval_strict = false;
+  std::string retrieval_language = "english";  // as libstemmer names it, or "none"
   int drain_timeout_ms = 0;
   int resume_window_ms = 0;
 

@@ -10,9 +10,13 @@
 #include <memory>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
-#include "absl/strings/str_split.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "server/base/status.h"
 #include "server/base/text.h"
+#include "server/retrieval/stop_words.h"
 
 namespace aibackend::retrieval {
 namespace {
@@ -23,18 +27,30 @@ constexpr size_t kCharGram = 4;
 constexpr size_t kMarksMax = 30;
 constexpr size_t kCharWordMin = 6;  // shorter words have too few letters to be told apart by pieces
 
-// Words so common that they tell nothing about what a text is about.
-bool IsStopWord(absl::string_view word) {
-  static const auto* const words = new absl::flat_hash_set<absl::string_view>(absl::StrSplit(
-      "a about after again all also am an and any are as at be because been before being between "
-      "both but by can could did do does doing down during each few for from further had has have "
-      "having he her here hers him his how i if in into is it its itself just me more most my "
-      "myself no nor not now of off on once only or other our out over own same she should so some "
-      "such than that the their them then there these they this those through to too under until "
-      "up very was we were what when where which while who whom why will with would you your may "
-      "might must shall",
-      ' '));
-  return words->contains(word);
+// How the texts of this process are read. Set before texts are, and constant from then on.
+struct Language {
+  std::string name;
+  const char* algorithm = nullptr;  // libstemmer's; null: words stay as they are
+  const StopWords* stop_words = nullptr;
+  bool has_dotless_i = false;
+};
+
+absl::StatusOr<Language> FindLanguage(absl::string_view name) {
+  if (name == "none") return Language{"none", nullptr, &StopWordsOf("none"), false};
+  std::vector<absl::string_view> known;
+  for (const char** each = sb_stemmer_list(); *each != nullptr; ++each) {
+    if (name == *each) return Language{*each, *each, &StopWordsOf(name), name == "turkish"};
+    known.push_back(*each);
+  }
+  return MakeError(Reason::FIELD_INVALID,
+                   absl::StrCat("\"", Utf8Prefix(name, 40), "\" is no language; known are none, ",
+                                absl::StrJoin(known, ", ")),
+                   "retrieval-language");
+}
+
+Language& CurrentLanguage() {
+  static auto* const language = new Language(*FindLanguage("english"));
+  return *language;
 }
 
 bool IsCjk(UChar32 c) {
@@ -65,7 +81,16 @@ std::string WithoutMarkFloods(const icu::Normalizer2& nfkc, absl::string_view te
   return kept;
 }
 
-std::string Fold(absl::string_view text) {
+// Turkish and its like have two letters i: I is the capital of the dotless one, and İ (which may be
+// an I and a mark) of the other. The folding of all other languages would make one of them.
+std::string WithTurkishCase(absl::string_view text) {
+  return absl::StrReplaceAll(text, {{"I\u0307", "i"}, {"I", "\u0131"}, {"\u0130", "i"}});
+}
+
+std::string Fold(absl::string_view given) {
+  std::string turkish;
+  if (CurrentLanguage().has_dotless_i) turkish = WithTurkishCase(given);
+  const absl::string_view text = CurrentLanguage().has_dotless_i ? turkish : given;
   UErrorCode error = U_ZERO_ERROR;
   const icu::Normalizer2* nfkc = icu::Normalizer2::getNFKCCasefoldInstance(error);
   if (U_FAILURE(error)) return std::string(text);
@@ -98,7 +123,7 @@ class RunReader {
         runs.cjk.push_back(ReadCjk());
       } else if (IsWordCharacter(c)) {
         const absl::string_view word = ReadWord(start);
-        if (!IsStopWord(word)) runs.words.push_back(word);
+        if (!stop_words_.contains(word)) runs.words.push_back(word);
       }
     }
     return runs;
@@ -150,6 +175,7 @@ class RunReader {
   }
 
   const absl::string_view text_;
+  const StopWords& stop_words_ = *CurrentLanguage().stop_words;
   size_t position_ = 0;
 };
 
@@ -163,13 +189,16 @@ absl::string_view Gram(const std::vector<absl::string_view>& characters, size_t 
 
 class Stemmer {
  public:
-  Stemmer() : stemmer_(sb_stemmer_new("english", "UTF_8"), &sb_stemmer_delete) {}
+  Stemmer() : stemmer_(nullptr, &sb_stemmer_delete) {
+    const char* algorithm = CurrentLanguage().algorithm;
+    if (algorithm != nullptr) stemmer_.reset(sb_stemmer_new(algorithm, "UTF_8"));
+  }
 
   std::string Stem(absl::string_view word) {
     const auto* bytes = reinterpret_cast<const sb_symbol*>(word.data());
     const sb_symbol* stem =
         stemmer_ ? sb_stemmer_stem(stemmer_.get(), bytes, static_cast<int>(word.size())) : nullptr;
-    if (stem == nullptr) return std::string(word);  // out of memory: the word itself serves
+    if (stem == nullptr) return std::string(word);  // also when out of memory
     return {reinterpret_cast<const char*>(stem),
             static_cast<size_t>(sb_stemmer_length(stemmer_.get()))};
   }
@@ -221,6 +250,15 @@ Term Mix(Term x) {  // the finaliser of MurmurHash3
 }
 
 }  // namespace
+
+absl::Status UseLanguage(absl::string_view name) {
+  AIB_ASSIGN_OR_RETURN(CurrentLanguage(), FindLanguage(name));
+  return absl::OkStatus();
+}
+
+std::string AnalyzerVersion() {
+  return absl::StrCat("1 ", CurrentLanguage().name, " unicode ", U_UNICODE_VERSION);
+}
 
 Term Fingerprint(absl::string_view term) {
   Term hash = 0xcbf29ce484222325ULL;  // FNV-1a

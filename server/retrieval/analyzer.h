@@ -2,16 +2,27 @@
 //
 // Text is folded (Unicode NFKC, case). Runs of Chinese and Japanese script give each character and
 // each pair; other runs of letters and digits are words: a trailing 's is stripped, stop words are
-// dropped, the rest stemmed (Snowball English).
+// dropped, the rest stemmed (Snowball), both as the language of the process wants it.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
 namespace aibackend::retrieval {
+
+// Sets the language of every text from now on: a name that libstemmer knows ("english", which is
+// the default, "german", "french" …) or "none" for no stemming and no stop words. Not thread-safe:
+// before any index is opened, and then never, for terms made under one language don't meet those of
+// another. Errors: FIELD_INVALID with the names it knows; nothing is changed then.
+absl::Status UseLanguage(absl::string_view name);
+
+// Two processes that say the same here make the same terms of a text: for whoever keeps terms in a
+// file. Of this method, the language, and the Unicode version that folds.
+std::string AnalyzerVersion();
 
 // A longer run of letters is cut here: no word of a language is, and the stemmer is not linear.
 constexpr size_t kWordBytesMax = 128;

@@ -64,7 +64,9 @@ size_t ChunkEnd(const std::vector<Piece>& pieces, size_t first, size_t target) {
   size_t best_distance = 0;
   for (size_t i = first; i < pieces.size(); ++i) {
     if (i > first && chars + pieces[i].chars > std::max(kChunkCharsMax, target)) {
-      return best_rank >= 0 ? best : i;
+      if (best_rank >= 0) return best;
+      while (i - 1 > first && pieces[i - 1].is_heading) --i;  // it belongs to what follows
+      return i;
     }
     chars += pieces[i].chars;
     if (i + 1 == pieces.size() || pieces[i].is_heading || chars < target * 3 / 4) continue;

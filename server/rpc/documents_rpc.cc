@@ -18,31 +18,21 @@ constexpr size_t kDocumentsMax = 1000;  // a call; more belong in an index_docum
 absl::Status Add(Core& core, const Call& call, const v1::AddDocumentsRequest& request,
                  v1::AddDocumentsResponse* response) {
   std::vector<Ingested> ingested = Ingest(request.documents());
-  std::vector<retrieval::StoredDocument> documents;
+  size_t documents = 0;
   const absl::Status* failure = nullptr;
-  for (Ingested& one : ingested) {
+  for (const Ingested& one : ingested) {
     if (!one.status.ok() && failure == nullptr) failure = &one.status;
-    for (auto& document : one.documents) documents.push_back(std::move(document));
+    documents += one.documents.size();
   }
-  if (documents.empty() && failure != nullptr) return *failure;
-  if (documents.size() > kDocumentsMax) {
+  if (documents == 0 && failure != nullptr) return *failure;
+  if (documents > kDocumentsMax) {
     return MakeError(Reason::FIELD_OUT_OF_RANGE,
-                     absl::StrCat("the files hold ", documents.size(), " documents; at most ",
+                     absl::StrCat("the files hold ", documents, " documents; at most ",
                                   kDocumentsMax, " are taken in one call"),
                      "documents");
   }
-  AIB_ASSIGN_OR_RETURN(
-      const auto added,
-      core.documents.Add(CollectionOf(request.collection(), call.tenant()), std::move(documents)));
-  auto next = added.begin();
-  for (const Ingested& one : ingested) {
-    if (one.status.ok()) {
-      for (size_t i = 0; i < one.documents.size(); ++i) Fill(*next++, response->add_documents());
-    } else {
-      FillFailed(one.status, response->add_documents());
-    }
-  }
-  return absl::OkStatus();
+  return StoreIngested(core.documents, CollectionOf(request.collection(), call.tenant()),
+                       std::move(ingested), response);
 }
 
 }  // namespace

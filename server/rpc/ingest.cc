@@ -73,21 +73,46 @@ absl::StatusOr<std::vector<retrieval::StoredDocument>> ReadFile(const v1::Docume
 
 }  // namespace
 
+Ingested IngestOne(const v1::Document& document, const std::string& field) {
+  Ingested one;
+  if (document.content().empty()) {
+    one.documents.push_back(ToDocument(document));
+    return one;
+  }
+  auto read = ReadFile(document, field);
+  one.status = read.status();
+  if (read.ok()) one.documents = *std::move(read);
+  return one;
+}
+
 std::vector<Ingested> Ingest(const google::protobuf::RepeatedPtrField<v1::Document>& documents) {
   std::vector<Ingested> ingested;
   ingested.reserve(static_cast<size_t>(documents.size()));
   for (const v1::Document& document : documents) {
-    Ingested one;
-    if (document.content().empty()) {
-      one.documents.push_back(ToDocument(document));
-    } else {
-      auto read = ReadFile(document, absl::StrCat("documents[", ingested.size(), "]"));
-      one.status = read.status();
-      if (read.ok()) one.documents = *std::move(read);
-    }
-    ingested.push_back(std::move(one));
+    ingested.push_back(IngestOne(document, absl::StrCat("documents[", ingested.size(), "]")));
   }
   return ingested;
+}
+
+absl::Status StoreIngested(retrieval::DocumentStore& store,
+                           const retrieval::CollectionId& collection,
+                           std::vector<Ingested> ingested, v1::AddDocumentsResponse* response) {
+  std::vector<retrieval::StoredDocument> documents;
+  std::vector<size_t> counts;
+  for (Ingested& one : ingested) {
+    counts.push_back(one.documents.size());
+    for (auto& document : one.documents) documents.push_back(std::move(document));
+  }
+  std::vector<retrieval::AddedDocument> added;
+  if (!documents.empty()) {
+    AIB_ASSIGN_OR_RETURN(added, store.Add(collection, std::move(documents)));
+  }
+  auto next = added.begin();
+  for (size_t i = 0; i < ingested.size(); ++i) {
+    if (!ingested[i].status.ok()) FillFailed(ingested[i].status, response->add_documents());
+    for (size_t n = 0; n < counts[i]; ++n) Fill(*next++, response->add_documents());
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace aibackend::rpc

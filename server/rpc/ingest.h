@@ -17,9 +17,18 @@ struct Ingested {
   std::vector<retrieval::StoredDocument> documents;  // a file of records is several
 };
 
-// One element a document, in their order. Blocks: reading a file may take seconds, and at most
-// kFilesReadMax of all calls together do so at once.
+// Blocks: reading a file may take seconds, and at most kFilesReadMax of all calls together do so at
+// once. Errors name `field`, such as "documents[3]", or a field of it.
+Ingested IngestOne(const v1::Document& document, const std::string& field);
+
+// One element a document, in their order.
 std::vector<Ingested> Ingest(const google::protobuf::RepeatedPtrField<v1::Document>& documents);
+
+// Stores what could be read, all or none, and adds a row for each document, in their order: FAILED
+// for what couldn't. Blocks on the database. Errors: those of DocumentStore::Add.
+absl::Status StoreIngested(retrieval::DocumentStore& store,
+                           const retrieval::CollectionId& collection,
+                           std::vector<Ingested> ingested, v1::AddDocumentsResponse* response);
 
 inline constexpr int kFilesReadMax = 2;  // each may take the 768 MiB of ExtractLimits
 

@@ -6,6 +6,7 @@
 #include "server/rpc/documents_rpc.h"
 #include "server/rpc/embed_rpc.h"
 #include "server/rpc/jobs_rpc.h"
+#include "server/rpc/upload_rpc.h"
 
 namespace aibackend::rpc {
 
@@ -36,19 +37,20 @@ ServerUnaryReactor* Admitted(Core& core, CallbackServerContext& context, const c
   return refused;
 }
 
-class RefusedStream final : public grpc::ServerWriteReactor<v1::ChatStreamEvent> {
+template <class Reactor>
+class RefusedStream final : public Reactor {
  public:
-  explicit RefusedStream(const grpc::Status& status) { Finish(status); }
+  explicit RefusedStream(const grpc::Status& status) { this->Finish(status); }
   void OnDone() override { delete this; }
 };
 
-template <class Start>
-grpc::ServerWriteReactor<v1::ChatStreamEvent>* AdmittedStream(Core& core,
-                                                              CallbackServerContext& context,
-                                                              const char* endpoint, Start start) {
+// `start` returns a Reactor*.
+template <class Reactor, class Start>
+Reactor* AdmittedStream(Core& core, CallbackServerContext& context, const char* endpoint,
+                        Start start) {
   const absl::Status admission = Admit(core, context);
   if (admission.ok()) return start();
-  return new RefusedStream(Call(core, context, endpoint).Finish(admission));
+  return new RefusedStream<Reactor>(Call(core, context, endpoint).Finish(admission));
 }
 
 }  // namespace
@@ -62,8 +64,8 @@ ServerUnaryReactor* AiBackendService::Chat(CallbackServerContext* context,
 
 grpc::ServerWriteReactor<v1::ChatStreamEvent>* AiBackendService::ChatStream(
     CallbackServerContext* context, const v1::ChatRequest* request) {
-  return AdmittedStream(core_, *context, "ChatStream",
-                        [&] { return StartChatStream(core_, *context, *request); });
+  return AdmittedStream<grpc::ServerWriteReactor<v1::ChatStreamEvent>>(
+      core_, *context, "ChatStream", [&] { return StartChatStream(core_, *context, *request); });
 }
 
 ServerUnaryReactor* AiBackendService::CountTokens(CallbackServerContext* context,
@@ -92,6 +94,12 @@ ServerUnaryReactor* AiBackendService::AddDocuments(CallbackServerContext* contex
                                                    v1::AddDocumentsResponse* response) {
   return Admitted(core_, *context, "AddDocuments",
                   [&] { return rpc::AddDocuments(core_, *context, *request, response); });
+}
+
+grpc::ServerReadReactor<v1::UploadDocumentsRequest>* AiBackendService::UploadDocuments(
+    CallbackServerContext* context, v1::AddDocumentsResponse* response) {
+  return AdmittedStream<grpc::ServerReadReactor<v1::UploadDocumentsRequest>>(
+      core_, *context, "UploadDocuments", [&] { return StartUpload(core_, *context, response); });
 }
 
 ServerUnaryReactor* AiBackendService::SeedDocuments(CallbackServerContext* context,

@@ -29,6 +29,8 @@ class AiBackendService final : public v1::AiBackend::CallbackService {
   grpc::ServerUnaryReactor* AddDocuments(grpc::CallbackServerContext* context,
                                          const v1::AddDocumentsRequest* request,
                                          v1::AddDocumentsResponse* response) override;
+  grpc::ServerReadReactor<v1::UploadDocumentsRequest>* UploadDocuments(
+      grpc::CallbackServerContext* context, v1::AddDocumentsResponse* response) override;
   grpc::ServerUnaryReactor* SeedDocuments(grpc::CallbackServerContext* context,
                                           const v1::SeedDocumentsRequest* request,
                                           v1::AddDocumentsResponse* response) override;

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { performance } from 'node:perf_hooks';
 import { after, before, test } from 'node:test';
+import { pdf } from './files.mjs';
 import { ask, eventually, Stack, transports } from './stack.mjs';
 
 let stack;
@@ -98,17 +99,6 @@ test('a file is uploaded as multipart, and answers', async () => {
   const { error } = await refused.json();
   assert.deepEqual([error.reason, error.field], ['UNSUPPORTED_MEDIA_TYPE', 'documents[0].content']);
 });
-
-// A page with one line of text, as small as a PDF can be; readers mend the missing table of offsets.
-const pdf = (text) => `%PDF-1.4
-1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
-2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
-3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 200]/Contents 4 0 R/Resources<</Font<</F1<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>>>endobj
-4 0 obj<</Length ${text.length + 30}>>stream
-BT /F1 18 Tf 20 100 Td (${text}) Tj ET
-endstream endobj
-trailer<</Root 1 0 R>>
-`;
 
 test('files of several kinds are read, and what is found can be cited to the byte', async () => {
   const form = new FormData();
@@ -217,6 +207,36 @@ test('a body without kind re-indexes what is stored', async () => {
   assert.ok(Number(done.result.documents) >= 50);
   const { body: other } = await stack.json('POST', '/datasets/many/process');
   assert.equal((await jobDone(other.job_id)).result.documents, 2000);
+});
+
+test('one job takes 10,000 documents, tells how far it is, and searches go on meanwhile', { timeout: 300_000 }, async () => {
+  const count = 10_000;
+  const search = () => stack.json('GET', '/v1/retrieve?query=rate+limits&top_k=3');
+  const { status, body: job } = await stack.json('POST', '/v1/jobs', { kind: 'index_documents', params: { documents: many(count), collection: 'ten-thousand' } });
+  assert.equal(status, 202, JSON.stringify(job));
+  const seen = [];
+  let searches = 0;
+  const done = await eventually(async () => {
+    const { body } = await stack.json('GET', `/v1/jobs/${job.job_id}`);
+    if (Number(body.progress?.total)) seen.push(Number(body.progress.done));
+    const found = await search();
+    assert.equal(found.status, 200);
+    assert.equal(found.body.documents.length, 3);
+    if (body.status === 'RUNNING') ++searches;
+    return ['SUCCEEDED', 'FAILED', 'CANCELLED'].includes(body.status) && body;
+  }, 'the job', 280_000);
+  assert.equal(done.status, 'SUCCEEDED', JSON.stringify(done.error));
+  assert.ok(searches > 10, `${searches} searches while it ran`);
+  assert.ok(new Set(seen).size > 10, 'progress moves');
+  assert.deepEqual(seen, [...seen].sort((a, b) => a - b), 'and never back');
+  const { documents, added, updated, unchanged } = done.result;
+  assert.deepEqual([documents, added, updated, unchanged].map(Number), [count, count, 0, 0]);
+  assert.equal(done.progress.done, done.progress.total);
+
+  const more = await stack.json('POST', '/v1/jobs', { kind: 'index_documents', params: { documents: many(count + 1), collection: 'ten-thousand' } });
+  assert.equal(more.status, 400);
+  assert.equal(more.body.error.field, 'params.documents');
+  assert.match(more.body.error.message, /at most 10000/);
 });
 
 test('analyze_usage sums the ledger', async () => {

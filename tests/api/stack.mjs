@@ -182,7 +182,7 @@ function* fieldsOf(buffer) {
   }
 }
 
-function detailsOf(metadata) {
+export function detailsOf(metadata) {
   const found = { reason: '', field: '' };
   const [bin] = metadata.get('grpc-status-details-bin');
   if (!bin) return found;

@@ -162,6 +162,57 @@ TEST_F(ClientTest, WhatIsCancelledBeforeTheCallNeverReachesTheServer) {
   EXPECT_FALSE(called);
 }
 
+TEST_F(ClientTest, AnUploadSendsItsPiecesInOrderAndReturnsTheStatuses) {
+  std::vector<std::string> seen;
+  backend_.upload = [&](auto& reader, v1::AddDocumentsResponse& response) {
+    v1::UploadDocumentsRequest message;
+    while (reader.Read(&message)) seen.push_back(message.document().id() + message.content());
+    response.add_documents()->set_id("a");
+    return grpc::Status::OK;
+  };
+  int pieces = 0;
+  const auto response = client_->UploadDocuments([&](v1::UploadDocumentsRequest& message) {
+    if (pieces == 0) message.mutable_document()->set_id("a");
+    if (pieces > 0) message.set_content(absl::StrCat("piece ", pieces));
+    return ++pieces <= 3;
+  });
+  ASSERT_TRUE(response.ok()) << response.error().message;
+  EXPECT_EQ(response->documents(0).id(), "a");
+  EXPECT_THAT(seen, ElementsAre("a", "piece 1", "piece 2"));
+}
+
+TEST_F(ClientTest, AnUploadThatTheServerEndsAsksForNoMore) {
+  backend_.upload = [](auto&, auto&) {
+    return ContractError(grpc::StatusCode::INVALID_ARGUMENT, "FIELD_INVALID", "bad", "collection");
+  };
+  const auto response = client_->UploadDocuments([](v1::UploadDocumentsRequest& message) {
+    message.set_content(std::string(64 << 10, 'x'));
+    return true;  // for ever, if it were asked
+  });
+  ASSERT_FALSE(response.ok());
+  EXPECT_EQ(response.error().field, "collection");
+}
+
+TEST_F(ClientTest, AnUploadThatIsGivenUpDoesNotEndAsAWholeOne) {
+  backend_.upload = [](auto& reader, auto&) {
+    v1::UploadDocumentsRequest message;
+    while (reader.Read(&message)) {
+    }
+    return grpc::Status::OK;
+  };
+  Cancellation cancellation;
+  CallOptions options;
+  options.cancellation = &cancellation;
+  const auto response = client_->UploadDocuments(
+      [&](v1::UploadDocumentsRequest&) {
+        cancellation.Cancel();
+        return false;
+      },
+      options);
+  ASSERT_FALSE(response.ok());
+  EXPECT_EQ(response.error().reason, "CANCELLED");
+}
+
 TEST_F(ClientTest, HealthTellsServingFromNotServingAndFromUnknown) {
   const auto serving = client_->Health();
   ASSERT_TRUE(serving.ok()) << serving.error().message;

@@ -46,8 +46,9 @@ class FakeBackend final : public v1::AiBackend::Service {
   std::function<grpc::Status(const v1::DeleteCollectionRequest&, v1::DeleteCollectionResponse&)>
       delete_collection;
   std::function<grpc::Status(const v1::AddDocumentsRequest&, v1::AddDocumentsResponse&)> add;
-  std::function<grpc::Status(const v1::DeleteCollectionRequest&, v1::DeleteCollectionResponse&)>
-      delete_collection;
+  std::function<grpc::Status(grpc::ServerReader<v1::UploadDocumentsRequest>&,
+                             v1::AddDocumentsResponse&)>
+      upload;
   std::function<grpc::Status(const v1::StartJobRequest&, v1::Job&)> start_job;
   std::function<grpc::Status(const v1::GetJobRequest&, v1::Job&)> get_job;
   std::function<grpc::Status(const v1::ListDocumentsRequest&, v1::ListDocumentsResponse&)> list;
@@ -81,9 +82,10 @@ class FakeBackend final : public v1::AiBackend::Service {
                             v1::AddDocumentsResponse* response) override {
     return add(*request, *response);
   }
-  grpc::Status DeleteCollection(grpc::ServerContext*, const v1::DeleteCollectionRequest* request,
-                                v1::DeleteCollectionResponse* response) override {
-    return delete_collection(*request, *response);
+  grpc::Status UploadDocuments(grpc::ServerContext*,
+                               grpc::ServerReader<v1::UploadDocumentsRequest>* reader,
+                               v1::AddDocumentsResponse* response) override {
+    return upload(*reader, *response);
   }
   grpc::Status StartJob(grpc::ServerContext*, const v1::StartJobRequest* request,
                         v1::Job* response) override {

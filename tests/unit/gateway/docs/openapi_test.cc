@@ -42,6 +42,10 @@ TEST_F(OpenApiTest, EveryRouteIsInIt) {
   }
 }
 
+TEST_F(OpenApiTest, WhatIsForGrpcAloneIsNotInIt) {
+  EXPECT_FALSE(absl::StrContains(document_.dump(), "UploadDocumentsRequest"));
+}
+
 TEST_F(OpenApiTest, EveryReferenceLeadsToASchema) {
   std::set<std::string> refs;
   CollectRefs(document_, refs);

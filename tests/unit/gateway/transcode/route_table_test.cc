@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -95,6 +96,14 @@ TEST(RouteTable, AMisspelledPathIsToldTheNearest) {
   EXPECT_EQ(table.Nearest("/v1/retreive"), "GET /v1/retrieve");
   EXPECT_EQ(table.Nearest("/wp-admin/setup.php"), "");
   EXPECT_EQ(table.Nearest(std::string(10'000, 'a')), "");
+}
+
+TEST(RouteTable, AMethodWithoutAPathSuchAsAClientStreamHasNoRoute) {
+  const RouteTable table = Contract();
+  const auto& routes = table.routes();
+  EXPECT_TRUE(std::none_of(routes.begin(), routes.end(), [](const auto& route) {
+    return route->method->client_streaming() || route->method->name() == "UploadDocuments";
+  }));
 }
 
 TEST(RouteTable, AnEmptyTableIsRefused) {

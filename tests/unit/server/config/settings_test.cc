@@ -5,6 +5,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "libstemmer.h"
+#include "server/retrieval/analyzer.h"
 
 namespace aibackend::config {
 namespace {
@@ -62,6 +64,22 @@ TEST_F(SettingsTest, AnUnknownKeyOfTheFileIsRefusedByName) {
   const auto loaded = LoadArgs({"--config", path.c_str()});
   ASSERT_FALSE(loaded.ok());
   EXPECT_THAT(std::string(loaded.status().message()), HasSubstr("job-treads"));
+}
+
+TEST_F(SettingsTest, TheLanguagesAreThoseThatRetrievalReads) {
+  std::vector<std::string> names = {"none"};
+  for (const char** name = sb_stemmer_list(); *name != nullptr; ++name) names.emplace_back(*name);
+  for (const std::string& name : names) {
+    const auto loaded = LoadArgs({"--retrieval-language", name.c_str()});
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    EXPECT_EQ(loaded->settings.retrieval_language, name);
+    EXPECT_TRUE(retrieval::UseLanguage(name).ok()) << name;
+  }
+  SetEnv("AIB_RETRIEVAL_LANGUAGE", "klingon");
+  const auto refused = LoadArgs({});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("klingon"));
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("german"));
 }
 
 TEST_F(SettingsTest, AValueOutOfBoundsIsRefusedByName) {

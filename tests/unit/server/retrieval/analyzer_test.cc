@@ -9,6 +9,7 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 TEST(AnalyzerTest, WordsAreFoldedStemmedAndStopWordsDropped) {
@@ -82,6 +83,88 @@ TEST(AnalyzerTest, AddingBagsAddsCounts) {
   EXPECT_EQ(CountOf(sum, 5), 4);
   EXPECT_EQ(CountOf(sum, 9), 0.5F);
   EXPECT_EQ(sum.size(), 4U);
+}
+
+// Every text of the test in that language; English again afterwards.
+class LanguageTest : public ::testing::Test {
+ protected:
+  ~LanguageTest() override { EXPECT_TRUE(UseLanguage("english").ok()); }
+};
+
+TEST_F(LanguageTest, GermanUmlautsAndSharpSAreFoldedBeforeTheyAreStemmed) {
+  ASSERT_TRUE(UseLanguage("german").ok());
+  EXPECT_EQ(AnalyzeWords("Häuser"), AnalyzeWords("HAUS"));
+  EXPECT_EQ(AnalyzeWords("a\u0308pfel"), AnalyzeWords("Äpfel"));
+  EXPECT_EQ(AnalyzeWords("Straße"), AnalyzeWords("STRASSEN"));
+  EXPECT_THAT(AnalyzeWords("Ich weiß, daß die Rechnungen für euch sind"),
+              ElementsAre("weiss", "rechnung"));
+}
+
+TEST_F(LanguageTest, WhatFrenchAndItalianElideIsNoWord) {
+  ASSERT_TRUE(UseLanguage("french").ok());
+  EXPECT_THAT(AnalyzeWords("l'eau qu\u2019il boit aujourd'hui"),
+              ElementsAre("eau", "boit", "aujourd", "hui"));
+  EXPECT_EQ(AnalyzeWords("L\u2019eau"), AnalyzeWords("les eaux"));
+  ASSERT_TRUE(UseLanguage("italian").ok());
+  EXPECT_THAT(AnalyzeWords("dell'acqua nell\u2019anima"), ElementsAre("acqua", "anim"));
+}
+
+TEST_F(LanguageTest, TurkishTellsItsTwoLettersIApart) {
+  EXPECT_EQ(AnalyzeWords("ISIL"), AnalyzeWords("isil"));  // English doesn't
+  ASSERT_TRUE(UseLanguage("turkish").ok());
+  EXPECT_EQ(AnalyzeWords("ISPARTA"), AnalyzeWords("ısparta"));
+  EXPECT_NE(AnalyzeWords("ISPARTA"), AnalyzeWords("isparta"));
+  EXPECT_EQ(AnalyzeWords("İSTANBUL"), AnalyzeWords("istanbul"));
+  EXPECT_EQ(AnalyzeWords("I\u0307STANBUL"), AnalyzeWords("istanbul"));
+}
+
+TEST_F(LanguageTest, RussianIsStemmedAndFolded) {
+  ASSERT_TRUE(UseLanguage("russian").ok());
+  EXPECT_THAT(AnalyzeWords("КНИГИ книга книгой"), ElementsAre("книг", "книг", "книг"));
+}
+
+TEST_F(LanguageTest, SpanishPortugueseAndDutchHaveStopWordsOfTheirOwn) {
+  ASSERT_TRUE(UseLanguage("spanish").ok());
+  EXPECT_THAT(AnalyzeWords("Las facturas de la empresa están aquí"),
+              ElementsAre("factur", "empres"));
+  ASSERT_TRUE(UseLanguage("portuguese").ok());
+  EXPECT_THAT(AnalyzeWords("As contas não são do João"), ElementsAre("cont", "joã"));
+  ASSERT_TRUE(UseLanguage("dutch").ok());
+  EXPECT_THAT(AnalyzeWords("de rekeningen zijn van mij"), ElementsAre("reken"));
+}
+
+TEST_F(LanguageTest, NoneLeavesWordsAsTheyAre) {
+  ASSERT_TRUE(UseLanguage("none").ok());
+  EXPECT_THAT(AnalyzeWords("The Refunds were GRANTED"),
+              ElementsAre("the", "refunds", "were", "granted"));
+}
+
+TEST_F(LanguageTest, AnUnknownLanguageIsRefusedWithTheKnownAndChangesNothing) {
+  const absl::Status refused = UseLanguage("klingon");
+  EXPECT_FALSE(refused.ok());
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("none, arabic"));
+  EXPECT_THAT(AnalyzeWords("refunds"), ElementsAre("refund"));
+}
+
+TEST_F(LanguageTest, TheVersionNamesTheLanguage) {
+  const std::string english = AnalyzerVersion();
+  EXPECT_THAT(english, HasSubstr("english"));
+  ASSERT_TRUE(UseLanguage("german").ok());
+  EXPECT_NE(AnalyzerVersion(), english);
+}
+
+TEST_F(LanguageTest, EnglishIsWhatItWas) {
+  // A fingerprint of the terms of a text with all that the analyzer treats apart; a change of it
+  // is a new method: AnalyzerVersion must say so.
+  const TextBags bags = AnalyzeText(
+      "The customers' refunds (granted in \u2018Zürich\u2019) weren't Newton's; ISTANBUL l'eau "
+      "Straße "
+      "東京都の値段 ﬁle ① naïve relational databases.");
+  Term all = 0;
+  for (const Bag* bag : {&bags.words, &bags.bigrams, &bags.chars, &bags.unstemmed}) {
+    for (const TermCount& each : *bag) all = all * 31 + each.term * static_cast<Term>(each.count);
+  }
+  EXPECT_EQ(all, 16925788210780067126ULL);
 }
 
 }  // namespace

@@ -1,0 +1,129 @@
+#include "server/rpc/upload_rpc.h"
+
+#include <memory>
+#include <string>
+
+#include "absl/synchronization/notification.h"
+#include "aibackend/v1/aibackend.grpc.pb.h"
+#include "grpcpp/grpcpp.h"
+#include "gtest/gtest.h"
+#include "server/rpc/answer_codec.h"
+#include "server/rpc/service.h"
+#include "server/storage/database.h"
+#include "server/storage/group_writer.h"
+#include "tests/unit/temp_folder.h"
+
+namespace aibackend::rpc {
+namespace {
+
+// The whole service on a socket: how a stream breaks is the transport's matter.
+class UploadRpcTest : public ::testing::Test {
+ protected:
+  UploadRpcTest() {
+    grpc::ServerBuilder builder;
+    const std::string address = "unix:" + folder_.File("socket");
+    builder.AddListeningPort(address, grpc::InsecureServerCredentials());
+    builder.RegisterService(&service_);
+    server_ = builder.BuildAndStart();
+    stub_ =
+        v1::AiBackend::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  }
+
+  std::vector<usage::RequestRow> Rows() {
+    EXPECT_TRUE(writer_.Flush(absl::Seconds(60)));
+    return ledger_.List(1000, "")->rows;
+  }
+  size_t Stored() { return documents_->List({}, 1000, "")->documents.size(); }
+
+  static v1::UploadDocumentsRequest Document(const std::string& id) {
+    v1::UploadDocumentsRequest message;
+    message.mutable_document()->set_id(id);
+    message.mutable_document()->set_source(id + ".txt");
+    message.mutable_document()->set_content("The text of " + id);
+    return message;
+  }
+
+  TempFolder folder_;
+  SystemClock clock_;
+  UlidSource ids_{clock_};
+  std::unique_ptr<storage::Database> database_ = *storage::OpenSqlite(folder_.File("test.sqlite"));
+  storage::GroupWriter writer_{*database_, {}};
+  usage::Ledger ledger_{*database_, writer_, {}};
+  std::unique_ptr<retrieval::DocumentStore> documents_ =
+      *retrieval::DocumentStore::Open(*database_, clock_);
+  absl::Notification release_;  // of what holds up the executor
+  Executor executor_{1, 10};
+  models::ModelCatalog models_;
+  chat::ChatService chat_{models_, *documents_, executor_, clock_, {}};
+  jobs::JobQueue job_queue_{*database_, clock_};
+  jobs::JobRunner job_runner_{job_queue_, ids_, clock_, {}, {}};
+  Timer timer_;
+  chat::KeptAnswers kept_answers_{*database_, writer_, clock_, MakeAnswerCodec()};
+  chat::KeyedTurns keyed_turns_{chat_, kept_answers_, executor_, timer_, clock_, {}};
+  access::Gatekeeper gatekeeper_{""};
+  Core core_{gatekeeper_, clock_,      ids_,       executor_,   ledger_,     models_,
+             chat_,       *documents_, job_queue_, job_runner_, keyed_turns_};
+  AiBackendService service_{core_};
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<v1::AiBackend::Stub> stub_;
+};
+
+TEST_F(UploadRpcTest, AStreamThatIsCancelledKeepsItsWholeDocumentsAndNoHalfOne) {
+  constexpr int kStreams = 50;  // where each breaks is a race
+  for (int i = 0; i < kStreams; ++i) {
+    grpc::ClientContext context;
+    v1::AddDocumentsResponse response;
+    const auto writer = stub_->UploadDocuments(&context, &response);
+    ASSERT_TRUE(writer->Write(Document("half")));
+    context.TryCancel();
+    EXPECT_EQ(writer->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  }
+  server_->Shutdown();
+  EXPECT_EQ(Stored(), 0U);
+  for (const auto& row : Rows()) {
+    EXPECT_EQ(row.status, usage::RequestStatus::kCancelled);
+    EXPECT_EQ(row.error_reason, "CANCELLED");
+  }
+}
+
+TEST_F(UploadRpcTest, AnUploadIsOneRowOfTheLedger) {
+  grpc::ClientContext context;
+  v1::AddDocumentsResponse response;
+  const auto writer = stub_->UploadDocuments(&context, &response);
+  for (int i = 0; i < 120; ++i) ASSERT_TRUE(writer->Write(Document(std::to_string(i))));
+  writer->WritesDone();
+  ASSERT_TRUE(writer->Finish().ok());
+  server_->Shutdown();
+  EXPECT_EQ(response.documents_size(), 120);
+  for (int i = 0; i < 120; ++i) EXPECT_EQ(response.documents(i).id(), std::to_string(i));
+  EXPECT_EQ(Stored(), 120U);
+  const auto rows = Rows();
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_EQ(rows[0].endpoint, "UploadDocuments");
+  EXPECT_EQ(rows[0].status, usage::RequestStatus::kOk);
+}
+
+TEST_F(UploadRpcTest, AnUploadThatFindsNoPlaceInTheQueueIsRefused) {
+  absl::Notification occupied;  // only then does the queue behind it stay as full as it is made
+  ASSERT_TRUE(executor_.TrySubmit([&] {
+    occupied.Notify();
+    release_.WaitForNotification();
+  }));
+  occupied.WaitForNotification();
+  while (executor_.TrySubmit([] {})) {
+  }
+  grpc::ClientContext context;
+  v1::AddDocumentsResponse response;
+  const auto writer = stub_->UploadDocuments(&context, &response);
+  writer->Write(Document("a"));
+  writer->WritesDone();
+  EXPECT_EQ(writer->Finish().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  release_.Notify();
+  server_->Shutdown();
+  const auto rows = Rows();
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_EQ(rows[0].error_reason, "OVERLOADED");
+}
+
+}  // namespace
+}  // namespace aibackend::rpc
