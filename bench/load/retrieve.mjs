@@ -102,7 +102,7 @@ function overRest(stack, queries, mode, callers) {
   if (/Non-2xx/.test(text)) throw new Error(text);
   const [, requests] = /(\d+) requests in/.exec(text);
   const perSecond = Number(/Requests\/sec:\s+([\d.]+)/.exec(text)[1]);
-  const [p50, p99] = ['50%', '99%'].map((p) => new RegExp(`${p}\\s+(\\S+)`).exec(text)[1]);
+  const [p50, p99] = ['50%', '99%'].map((p) => new RegExp(`^ +${p} +(\\S+)`, 'm').exec(text)[1]);
   return { ...measured(stack, Number(requests), 1, p50, p99, before), perSecond };
 }
 
