@@ -1,6 +1,7 @@
 #include "server/chat/cited_text.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -16,6 +17,10 @@ constexpr size_t kFenceLengthMin = 3;  // CommonMark, section 4.5
 constexpr size_t kFenceIndentMax = 3;
 // Of citations of words: a thousand are no answer's. Beyond, whole passages are cited.
 constexpr size_t kWordsMax = 1000;
+
+// What a mark holds before its quote, but for its bracket.
+constexpr absl::string_view kInsideMark = "0123456789,: \t\n\r\v\f";
+constexpr absl::string_view kGap = "…";
 
 size_t RunOf(absl::string_view text, char c) {
   return std::min(text.find_first_not_of(c), text.size());
@@ -59,12 +64,14 @@ CitedText::CitedText(const std::vector<models::Passage>& passages)
     : passages_(passages), cited_(passages.size()), searchable_(passages.size()) {}
 
 void CitedText::Take(absl::string_view text, std::string* out) {
+  if (interrupted_ && !text.empty()) EmitGap(out);
   held_.append(text.data(), text.size());
   Scan(false, out);
 }
 
 void CitedText::Flush(std::string* out) {
   Scan(true, out);
+  interrupted_ = open_end_;
 }
 
 std::vector<models::Citation> CitedText::Citations() const {
@@ -98,7 +105,17 @@ void CitedText::Emit(size_t bytes, std::string* out) {
   fence_ != 0 ? quotes_.Break() : quotes_.Feed(text);
   out->append(text.data(), text.size());
   at_line_start_ = text.back() == '\n';
+  const size_t last = text.find_last_not_of(kInsideMark);
+  if (last != absl::string_view::npos) open_end_ = text[last] == '[';
   at_ += bytes;
+}
+
+// So that what was given out and what comes next are no mark together.
+void CitedText::EmitGap(std::string* out) {
+  interrupted_ = false;
+  if (!std::exchange(open_end_, false)) return;
+  quotes_.Feed(kGap);
+  absl::StrAppend(out, kGap);
 }
 
 void CitedText::Scan(bool is_all, std::string* out) {
@@ -211,6 +228,7 @@ CitedText::Step CitedText::TakeMarker(size_t spaces, bool is_all, std::string* o
     case MarkerKind::kBroken:
       ++dropped_;
       Emit(spaces, out);
+      EmitGap(out);
       at_ += marker.bytes;
       return Step::kGoOn;
     case MarkerKind::kMarker:
@@ -247,6 +265,8 @@ void CitedText::TakeMark(const CitationMarker& marker, size_t bytes, size_t spac
   } else {
     at_ += spaces;
   }
+  if (kept.empty()) EmitGap(out);
+  if (!kept.empty()) open_end_ = false;
   out->append(kept);
   at_ += bytes;
 }

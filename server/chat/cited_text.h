@@ -17,7 +17,8 @@ namespace aibackend::chat {
 // passage n of those that the model was given (citation_marker.h says what marks are):
 //
 // - A number that no passage has is taken out of its mark, and a mark without a number left out of
-//   the text, with the space before it. Each is one dropped citation.
+//   the text, with the space before it; where what is around it would then make a mark, a "…"
+//   stands in its place. Each is one dropped citation.
 // - [n: "words"] becomes [n], and a citation of just these words, if passage n holds them; else it
 //   goes, too. One that is broken off, or longer than kMarkerBytesMax, loses its beginning up to
 //   the quote.
@@ -64,6 +65,7 @@ class CitedText {
   bool Holds(size_t number, absl::string_view quote);
   const VerbatimText& Searchable(size_t number);
 
+  void EmitGap(std::string* out);
   bool WindowIsAll(bool is_all) const;
   absl::string_view Window() const;
   void Emit(size_t bytes, std::string* out);
@@ -78,7 +80,9 @@ class CitedText {
   std::string held_;
   size_t at_ = 0;  // in held_: what is before it has been given out
   bool at_line_start_ = true;
-  char fence_ = 0;  // the character of the fence that is open
+  bool open_end_ = false;     // what was given out ends in a bracket and what a mark goes on with
+  bool interrupted_ = false;  // by a Flush() there
+  char fence_ = 0;            // the character of the fence that is open
   size_t fence_length_ = 0;
 };
 

@@ -110,7 +110,9 @@ bool HasWord(absl::string_view text) {
 
 }  // namespace
 
-VerbatimText::VerbatimText(absl::string_view text) : normal_(Normal(text, &starts_)) {}
+VerbatimText::VerbatimText(absl::string_view text) {
+  normal_ = Normal(text, &starts_);
+}
 
 absl::optional<retrieval::Span> VerbatimText::Find(absl::string_view quote) const {
   const std::string normal = Normal(quote, nullptr);

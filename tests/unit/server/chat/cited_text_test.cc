@@ -37,7 +37,6 @@ struct Checked {
   std::string text;
   std::vector<models::Citation> citations;
   int dropped = 0;
-  size_t held_most = 0;
 };
 
 Checked Check(absl::string_view text, const std::vector<size_t>& pieces = {}) {
@@ -47,7 +46,6 @@ Checked Check(absl::string_view text, const std::vector<size_t>& pieces = {}) {
   for (const size_t bytes : pieces) {
     cited.Take(text.substr(at, bytes), &checked.text);
     at = std::min(at + bytes, text.size());
-    checked.held_most = std::max(checked.held_most, at - std::min(at, checked.text.size()));
   }
   cited.Take(text.substr(at), &checked.text);
   cited.Flush(&checked.text);
@@ -79,13 +77,14 @@ TEST(CitedText, NumbersThatWereNotGivenAreTakenOut) {
   EXPECT_EQ(Told("It swims [4]. So [0]!"), "It swims. So! | | 2");
   EXPECT_EQ(Told("It swims [9][1][8]."), "It swims[1]. | 1 | 2");
   EXPECT_EQ(Told("It swims [2, 9]."), "It swims [2]. | 2 | 1");
-  EXPECT_EQ(Told("[99999999999999999999] a [9]b [7]"), "a b | | 3");
-  EXPECT_EQ(Told("[[9]] [[1]]"), "[] [[1]] | 1 | 1");
+  EXPECT_EQ(Told("[99999999999999999999] a [9]b [7]"), " a b | | 3");
+  EXPECT_EQ(Told("[[9]] [[1]]"), "[…] [[1]] | 1 | 1");
 }
 
 TEST(CitedText, AQuoteInAMarkNarrowsTheCitationToTheStoredBytes) {
   EXPECT_EQ(Told("Yes [1: \"The turtle swims\"]."), "Yes [1]. | 1:The turtle swims | 0");
-  EXPECT_EQ(Told("Yes [1: “swims. It \"dives\" deep,”]."), "Yes [1]. | 1:swims.  It “dives” deep, | 0");
+  EXPECT_EQ(Told("Yes [1: “swims. It \"dives\" deep,”]."),
+            "Yes [1]. | 1:swims.  It “dives” deep, | 0");
   EXPECT_EQ(Told("はい[3: 「海で泳ぐ動物です。🐢」]"), "はい[3] | 3:海で泳ぐ動物です。🐢 | 0");
   EXPECT_EQ(Told("Yes [2: \"over the sea [3]\"]."), "Yes [2]. | 2:over the sea [3] | 0");
   const Checked checked = Check("[1: 'swims']");
@@ -111,7 +110,8 @@ TEST(CitedText, ABrokenMarkLosesItsBeginning) {
             "Yes \"The turtle flies\" ok] no [1] | 1 | 1");
   EXPECT_EQ(Told("Yes [1: \"The turtle"), "Yes \"The turtle | | 1");
   const std::string huge(5000, 'x');
-  EXPECT_EQ(Told(absl::StrCat("Yes [1: \"", huge, "\"].")), absl::StrCat("Yes \"", huge, "\"]. | | 1"));
+  EXPECT_EQ(Told(absl::StrCat("Yes [1: \"", huge, "\"].")),
+            absl::StrCat("Yes \"", huge, "\"]. | | 1"));
 }
 
 TEST(CitedText, WordsInQuotationMarksBeforeAMarkMustBeThePassages) {
@@ -129,7 +129,8 @@ TEST(CitedText, ShortQuotesTitlesAndThoseFartherBackAreNoClaims) {
   EXPECT_EQ(Told("\"The Handbook of turtles\" [1]"), "\"The Handbook of turtles\" [1] | 1 | 0");
   EXPECT_EQ(Told("\"so it is said\" by us [1]"), "\"so it is said\" by us [1] | 1 | 0");
   EXPECT_EQ(Told("a 5\" disk and a tape [1]"), "a 5\" disk and a tape [1] | 1 | 0");
-  EXPECT_EQ(Told("said \"it goes on\n\nand so on [1]"), "said \"it goes on\n\nand so on [1] | 1 | 0");
+  EXPECT_EQ(Told("said \"it goes on\n\nand so on [1]"),
+            "said \"it goes on\n\nand so on [1] | 1 | 0");
 }
 
 TEST(CitedText, CodeAndLinksAreLeftAsTheyAre) {
@@ -149,6 +150,27 @@ TEST(CitedText, WhatOnlyLooksLikeCodeOrALinkIsChecked) {
   EXPECT_EQ(Told("```a``` [9]"), "```a``` | | 1");
   EXPECT_EQ(Told(absl::StrCat("`", std::string(3000, 'x'), " [9]`")),
             absl::StrCat("`", std::string(3000, 'x'), "` | | 1"));
+}
+
+TEST(CitedText, WhatIsTakenOutLeavesNoMarkBehind) {
+  EXPECT_EQ(Told("[9[8]]"), "[9…] | | 1");
+  EXPECT_EQ(Told("[[8]9]"), "[…9] | | 1");
+  EXPECT_EQ(Told("[1, [8] 9]"), "[1,… 9] | | 1");
+  EXPECT_EQ(Told("[1:[8]\"swims\"]"), "[1:…\"swims\"] | | 1");
+  EXPECT_EQ(Told("[9[8: \"flies\"]]"), "[9…] | | 1");
+}
+
+TEST(CitedText, AMarkInterruptedByAFlushIsNone) {
+  CitedText cited(Given().passages);
+  std::string out;
+  cited.Take("It swims [9", &out);
+  cited.Flush(&out);
+  EXPECT_EQ(out, "It swims [9");
+  cited.Take("] and [1]", &out);
+  cited.Flush(&out);
+  EXPECT_EQ(out, "It swims [9…] and [1]");
+  EXPECT_EQ(cited.dropped(), 0);
+  EXPECT_EQ(cited.Citations().size(), 1u);
 }
 
 TEST(CitedText, TextWithoutABracketIsGivenOutAtOnce) {
@@ -179,11 +201,43 @@ TEST(CitedText, CitationsOfWordsAreBounded) {
 
 // Texts that are as likely as can be to be misread.
 std::string RandomAnswer(std::mt19937& random) {
-  static const std::vector<std::string> kParts = {
-      "[", "]", "1", "2", "9", "0", ":", ",", " ", "\n", "`", "```", "~~~", "\"", "“", "”", "「",
-      "」", "(", ")", "(https://x", "The turtle swims", "亀は海で泳ぐ", "🐢", "[1]", "[2] ", " [9]",
-      "[1: \"The turtle swims\"]", "[1: \"The turtle flies\"]", "\"A bird flies over\" [2]",
-      "\xE6", "\x80", "\xFF", "word", ".", "\n\n", "[1: \""};
+  static const std::vector<std::string> kParts = {"[",
+                                                  "]",
+                                                  "1",
+                                                  "2",
+                                                  "9",
+                                                  "0",
+                                                  ":",
+                                                  ",",
+                                                  " ",
+                                                  "\n",
+                                                  "`",
+                                                  "```",
+                                                  "~~~",
+                                                  "\"",
+                                                  "“",
+                                                  "”",
+                                                  "「",
+                                                  "」",
+                                                  "(",
+                                                  ")",
+                                                  "(https://x",
+                                                  "The turtle swims",
+                                                  "亀は海で泳ぐ",
+                                                  "🐢",
+                                                  "[1]",
+                                                  "[2] ",
+                                                  " [9]",
+                                                  "[1: \"The turtle swims\"]",
+                                                  "[1: \"The turtle flies\"]",
+                                                  "\"A bird flies over\" [2]",
+                                                  "\xE6",
+                                                  "\x80",
+                                                  "\xFF",
+                                                  "word",
+                                                  ".",
+                                                  "\n\n",
+                                                  "[1: \""};
   std::string text;
   const size_t parts = random() % 40;
   for (size_t i = 0; i < parts; ++i) text += kParts[random() % kParts.size()];
@@ -193,7 +247,7 @@ std::string RandomAnswer(std::mt19937& random) {
 
 TEST(CitedText, AnyCutOfTheSameTextGivesTheSame) {
   std::mt19937 random(1);  // NOLINT(cert-msc*): the same texts each time
-  for (int i = 0; i < 20'000; ++i) {
+  for (int i = 0; i < 5'000; ++i) {
     const std::string text = RandomAnswer(random);
     const Checked whole = Check(text);
     std::vector<size_t> pieces;
@@ -207,13 +261,13 @@ TEST(CitedText, AnyCutOfTheSameTextGivesTheSame) {
 
 TEST(CitedText, EveryCitationIsVerbatimAndEveryMarkLeftHasOne) {
   std::mt19937 random(2);  // NOLINT(cert-msc*): the same texts each time
-  for (int i = 0; i < 20'000; ++i) {
+  for (int i = 0; i < 5'000; ++i) {
     const std::string text = RandomAnswer(random);
     Checked checked = Check(text);
     EXPECT_EQ(DropUnverifiedCitations(Given(), checked.citations), 0);
-    // What was given out, checked again, has nothing more to take out but what the taking out made.
+    // What was given out, checked again, holds nothing to take out.
     const Checked again = Check(checked.text);
-    ASSERT_LE(again.dropped, checked.dropped) << text;
+    ASSERT_EQ(again.dropped, 0) << text << "\n-> " << checked.text;
   }
 }
 

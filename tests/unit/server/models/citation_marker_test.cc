@@ -29,8 +29,8 @@ TEST(ReadMarker, NumbersInBrackets) {
 }
 
 TEST(ReadMarker, WhatIsNone) {
-  for (const char* text : {"[x]", "[]", "[,]", "[-1]", "[1a]", "[1;2]", "[1:2]", "[1: see]",
-                           "[^1]", "[0, 1]", "[1", "[1,", "[", "[1:", "[[1]]"}) {
+  for (const char* text : {"[x]", "[]", "[,]", "[-1]", "[1a]", "[1;2]", "[1:2]", "[1: see]", "[^1]",
+                           "[0, 1]", "[1", "[1,", "[", "[1:", "[[1]]"}) {
     EXPECT_EQ(KindOf(text), MarkerKind::kText) << text;
   }
 }
