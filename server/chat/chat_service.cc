@@ -154,13 +154,9 @@ class ChatService::RunningTurn final : public Turn,
   // Text waits where it may become a mark, but not while a tool is called.
   void PassChecked(const models::Delta& delta) {
     std::string text;
-    if (delta.is_quoted || !delta.tool_calls.empty()) {
-      if (!delta.is_quoted) cited_->Take(delta.text, &text);
-      cited_->Flush(&text);
-      if (delta.is_quoted) text.append(delta.text.data(), delta.text.size());
-    } else {
-      cited_->Take(delta.text, &text);
-    }
+    if (!delta.is_quoted) cited_->Take(delta.text, &text);
+    if (delta.is_quoted || !delta.tool_calls.empty()) cited_->Flush(&text);
+    if (delta.is_quoted) text.append(delta.text.data(), delta.text.size());
     models::Delta checked = delta;
     checked.text = text;
     const bool is_empty = text.empty() && delta.reasoning.empty() && delta.tool_calls.empty() &&
@@ -178,9 +174,10 @@ class ChatService::RunningTurn final : public Turn,
         result_.citations.push_back(std::move(citation));
       }
     }
+    const models::Grounding none;
     const auto& grounding = request_.generate.grounding;
     result_.dropped_citations +=
-        DropUnverifiedCitations(grounding.value_or(models::Grounding()), result_.citations);
+        DropUnverifiedCitations(grounding ? *grounding : none, result_.citations);
   }
 
   void FinishNoContext() {
