@@ -40,6 +40,7 @@ std::unique_ptr<models::LanguageModel> MakeAdapter(net::HttpClient& http,
   options.upstream_model = upstream.model;
   options.base_url = upstream.base_url;
   options.api_key = upstream.api_key;
+  options.context_tokens = model.context_tokens;
   options.timeouts = TimeoutsOf(upstream.timeouts);
   return std::make_unique<Adapter>(http, std::move(options));
 }

@@ -6,7 +6,10 @@
 #include "absl/synchronization/mutex.h"
 #include "server/base/status.h"
 #include "server/chat/citation_check.h"
+#include "server/chat/cited_text.h"
+#include "server/chat/context_packing.h"
 #include "server/chat/turn_rules.h"
+#include "server/models/grounding_prompt.h"
 #include "server/telemetry/log.h"
 
 namespace aibackend::chat {
@@ -55,6 +58,7 @@ class ChatService::RunningTurn final : public Turn,
     result_.model = info.id;
     request_.generate.model = info.id;
     if (!info.is_general) request_.retrieval.enabled = true;
+    info_ = info;
   }
 
   // On the executor.
@@ -67,13 +71,11 @@ class ChatService::RunningTurn final : public Turn,
         result_.status = grounding.status();
         return Finish();
       }
-      grounding_ = *std::move(grounding);
-      result_.confidence = grounding_->confidence;
-      generate.grounding = grounding_;
+      generate.grounding = *std::move(grounding);
+      UseGrounding(*generate.grounding);
     }
 
-    const bool no_evidence =
-        grounding_ && grounding_->strict && grounding_->confidence < models::kConfidenceMin;
+    const bool no_evidence = generate.grounding && IsWithoutEvidence(*generate.grounding);
     bool cancelled = false;
     {
       absl::MutexLock lock(&mutex_);
@@ -102,8 +104,7 @@ class ChatService::RunningTurn final : public Turn,
     if (!std::exchange(any_delta_, true)) {
       result_.time_to_first_token = service_.clock_.Now() - started_at_;
     }
-    result_.answer.Append(delta);
-    sink_->OnDelta(delta);
+    cited_ ? PassChecked(delta) : Pass(delta);
   }
 
   void OnDone(models::GenerateResult generated) override {
@@ -115,13 +116,12 @@ class ChatService::RunningTurn final : public Turn,
     result_.outcome = generated.outcome;
     result_.usage = generated.usage;
     result_.citations = std::move(generated.citations);
-    const int dropped =
-        DropUnverifiedCitations(grounding_.value_or(models::Grounding()), result_.citations);
-    if (dropped > 0) {
+    EndCitations();
+    if (result_.dropped_citations > 0) {
       telemetry::Log(telemetry::Event::kCitationDropped,
                      {{"request_id", request_.generate.request_id},
                       {"model", result_.model},
-                      {"dropped", dropped}});
+                      {"dropped", result_.dropped_citations}});
     }
     Finish();
   }
@@ -132,10 +132,60 @@ class ChatService::RunningTurn final : public Turn,
     return cancelled_;
   }
 
+  // The passages that the model gets, and what its marks may name.
+  void UseGrounding(models::Grounding& grounding) {
+    result_.confidence = grounding.confidence;
+    if (!info_.is_general) return;  // it quotes from any number of them
+    grounding.passages =
+        PackPassages(std::move(grounding.passages), PassageTokensWithin(info_, request_.generate));
+    if (models::WantsMarks(request_.generate)) cited_.emplace(grounding.passages);
+  }
+
+  static bool IsWithoutEvidence(const models::Grounding& grounding) {
+    return grounding.strict &&
+           (grounding.passages.empty() || grounding.confidence < models::kConfidenceMin);
+  }
+
+  void Pass(const models::Delta& delta) {
+    result_.answer.Append(delta);
+    sink_->OnDelta(delta);
+  }
+
+  // Text waits where it may become a mark, but not while a tool is called.
+  void PassChecked(const models::Delta& delta) {
+    std::string text;
+    if (!delta.is_quoted) cited_->Take(delta.text, &text);
+    if (delta.is_quoted || !delta.tool_calls.empty()) cited_->Flush(&text);
+    if (delta.is_quoted) text.append(delta.text.data(), delta.text.size());
+    models::Delta checked = delta;
+    checked.text = text;
+    const bool is_empty = text.empty() && delta.reasoning.empty() && delta.tool_calls.empty() &&
+                          delta.logprobs.empty();
+    if (!is_empty) Pass(checked);
+  }
+
+  void EndCitations() {
+    if (cited_) {
+      std::string text;
+      cited_->Flush(&text);
+      if (!text.empty()) Pass(models::Delta(text));
+      result_.dropped_citations = cited_->dropped();
+      for (models::Citation& citation : cited_->Citations()) {
+        result_.citations.push_back(std::move(citation));
+      }
+    }
+    const models::Grounding none;
+    const auto& grounding = request_.generate.grounding;
+    result_.dropped_citations +=
+        DropUnverifiedCitations(grounding ? *grounding : none, result_.citations);
+  }
+
   void FinishNoContext() {
     result_.outcome = models::Outcome::kNoContext;
     result_.finish_reason = "stop";
-    OnDelta(models::Delta(models::kNoContextAnswer));
+    models::Delta delta(models::kNoContextAnswer);
+    delta.is_quoted = true;
+    OnDelta(delta);
     Finish();
   }
 
@@ -154,7 +204,8 @@ class ChatService::RunningTurn final : public Turn,
   TurnRequest request_;
   std::shared_ptr<TurnSink> sink_;
   const absl::Time started_at_;
-  absl::optional<models::Grounding> grounding_;
+  models::ModelInfo info_;
+  absl::optional<CitedText> cited_;  // where the answer is to have marks
   TurnResult result_;
   bool any_delta_ = false;
 

@@ -55,6 +55,7 @@ struct TurnResult {
   std::string stop_sequence;
   models::Outcome outcome = models::Outcome::kAnswered;
   std::vector<models::Citation> citations;  // each verbatim: text == stored document [start, end)
+  int dropped_citations = 0;                // that the model made up; not in the answer's text
   models::TokenUsage usage;
   NanoUsd cost;
   double confidence = 0;

@@ -127,7 +127,9 @@ class Delivery final : public models::Generation, public std::enable_shared_from
         word = absl::string_view(answer_.text).substr(start, ends_[next_] - start);
         ++next_;
       }
-      sink_->OnDelta(models::Delta(word));
+      models::Delta delta(word);
+      delta.is_quoted = true;
+      sink_->OnDelta(delta);
     }
     sink_->OnDone(Result());
   }

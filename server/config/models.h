@@ -37,6 +37,7 @@ struct ModelSettings {
   std::vector<std::string> aliases;
   std::vector<UpstreamSettings> upstreams;  // at least one
   std::vector<std::string> fallbacks;       // names of models, tried in order; "extractive" too
+  int context_tokens = 0;                   // prompt and answer together; 0: unknown
   int retries = 0;                          // after the first attempt, before the first token
   int retry_base_ms = 0;                    // see models/retry.h
   int retry_wait_max_ms = 0;                // a longer Retry-After isn't waited for

@@ -19,6 +19,8 @@ namespace {
 
 constexpr size_t kNameBytesMax = 128;
 constexpr int64_t kTimeoutMsMax = int64_t{24} * 3600 * 1000;
+constexpr int64_t kContextTokensMin = 512;  // below, no passage fits beside a question
+constexpr int64_t kContextTokensMax = 100'000'000;
 constexpr double kWeightMax = 1e6;
 constexpr char kEmbedded[] = "extractive";  // the embedded model's name
 
@@ -239,6 +241,7 @@ ModelSettings ReadModel(const std::string& name, const toml::node& node,
   table.Read("aliases", &model.aliases);
   table.Read("fallbacks", &model.fallbacks);
   table.Read("default", is_default);
+  table.Read("context_tokens", &model.context_tokens, kContextTokensMin, kContextTokensMax);
   table.Read("retries", &model.retries, 0, 10);
   table.Read("retry_base_ms", &model.retry_base_ms, 1, 60'000);
   table.Read("retry_wait_max_ms", &model.retry_wait_max_ms, 0, 600'000);

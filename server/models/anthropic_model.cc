@@ -34,6 +34,8 @@ ModelInfo AnthropicModel::info() const {
   info.id = options_.id;
   info.provider = "anthropic";
   info.description = absl::StrCat(options_.upstream_model, " at ", upstream_->origin);
+  info.context_tokens = options_.context_tokens;
+  info.answer_tokens_default = options_.max_tokens_default;
   info.temperature_max = 1;
   info.ignored_parameters = {"seed", "top_logprobs"};
   return info;
@@ -44,9 +46,9 @@ std::shared_ptr<Generation> AnthropicModel::Generate(const GenerateRequest& requ
   UpstreamTurn turn = TurnOf(request, upstream_, options_.limits);
   std::vector<ChatMessage> messages = request.messages;
   if (request.grounding) {
-    messages.push_back({Role::kSystem, GroundingPrompt(turn.passages, turn.strict)});
+    messages.push_back({Role::kSystem, GroundingPrompt(request)});
   }
-  turn.prompt_tokens = PromptTokens(request, messages);
+  turn.prompt_tokens = EstimatePromptTokens(request, messages);
   return StartGeneration(http_, HttpRequestFor(request, messages), std::move(turn),
                          std::make_unique<AnthropicReader>(), std::move(sink));
 }

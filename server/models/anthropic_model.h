@@ -27,6 +27,7 @@ class AnthropicModel : public LanguageModel {
     // Of a request that names none: the API wants one. A long answer, and no model's limit is
     // below.
     int max_tokens_default = 4096;
+    int context_tokens = 0;  // as ModelInfo's
     net::HttpTimeouts timeouts;
     UpstreamLimits limits;
   };

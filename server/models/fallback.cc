@@ -71,6 +71,17 @@ class Fallback::Policy final : public AttemptPolicy {
 Fallback::Fallback(std::vector<LanguageModel*> models, Timer& timer)
     : models_(std::move(models)), timer_(timer) {}
 
+ModelInfo Fallback::info() const {
+  ModelInfo info = models_.front()->info();
+  for (const LanguageModel* model : models_) {
+    const int context = model->info().context_tokens;
+    if (context > 0 && (info.context_tokens == 0 || context < info.context_tokens)) {
+      info.context_tokens = context;
+    }
+  }
+  return info;
+}
+
 std::shared_ptr<Generation> Fallback::Generate(const GenerateRequest& request,
                                                std::shared_ptr<GenerateSink> sink) {
   return StartAttempts(request, std::move(sink), std::make_unique<Policy>(models_), timer_);

@@ -27,7 +27,8 @@ class Fallback final : public LanguageModel {
   // model, which outlives its generations.
   Fallback(std::vector<LanguageModel*> models, Timer& timer);
 
-  ModelInfo info() const override { return models_.front()->info(); }
+  // The first one's, with the smallest context of all.
+  ModelInfo info() const override;
   std::shared_ptr<Generation> Generate(const GenerateRequest& request,
                                        std::shared_ptr<GenerateSink> sink) override;
 

@@ -107,6 +107,7 @@ struct Citation {
   std::string text;
   size_t start = 0;  // bytes into the stored document
   size_t end = 0;
+  int number = 0;  // that marks it in the answer's text, as in [2]; 0: the text has no marks
 };
 
 struct GenerateRequest {
@@ -125,7 +126,9 @@ struct GenerateRequest {
   std::string extra;  // a JSON object whose members join the upstream's request, or empty
   std::string user;
   bool stream = false;  // false: nobody watches the deltas, so they may come at once
-  absl::optional<Grounding> grounding;  // absent: retrieval is off for this turn
+  // Absent: retrieval is off for this turn. The passages are for the prompt as they are, numbered
+  // from 1.
+  absl::optional<Grounding> grounding;
 };
 
 struct TokenUsage {
@@ -160,6 +163,8 @@ struct Delta {
   absl::string_view reasoning;
   absl::Span<const ToolCallDelta> tool_calls;
   absl::Span<const TokenLogprob> logprobs;  // of the text
+  // The text is quoted from documents: what looks like a citation's mark in it is theirs.
+  bool is_quoted = false;
 
   Delta() = default;
   explicit Delta(absl::string_view t) : text(t) {}
@@ -175,7 +180,7 @@ struct GenerateResult {
   std::string stop_sequence;  // the one of `stop` that ended it, where the model tells
   Outcome outcome = Outcome::kAnswered;
   TokenUsage usage;
-  std::vector<Citation> citations;
+  std::vector<Citation> citations;  // of a model whose text has no marks
   // The id of the model that answered, where it may be another than the one asked (fallbacks).
   std::string model;
   int upstream_calls = 0;  // how often a model server was called
@@ -209,10 +214,15 @@ struct ModelInfo {
   // False: it answers from documents alone, so that they are always searched, and it takes neither
   // tools nor images nor a response format.
   bool is_general = true;
+  int context_tokens = 0;  // prompt and answer together; 0: unknown
+  // Of an answer where the request names no max_tokens; 0: the model's own limit.
+  int answer_tokens_default = 0;
 };
 
-// An estimate of what a model counts as the prompt: messages, tool calls, tools and schema.
+// An estimate of what a model counts as the prompt: messages with images and tool calls, tools and
+// schema; not the passages. The second takes other messages than the request's.
 int EstimatePromptTokens(const GenerateRequest& request);
+int EstimatePromptTokens(const GenerateRequest& request, const std::vector<ChatMessage>& messages);
 
 // A language model that answers in pieces. Thread-safe; many generations run at once.
 //

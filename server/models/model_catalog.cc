@@ -39,7 +39,8 @@ auto FindIn(const Kind& kind, const std::string& name, absl::string_view what)
   const auto found = kind.by_name.find(name);
   if (found != kind.by_name.end()) return found->second;
   if (kind.models.empty()) {
-    return MakeError(Reason::MODEL_NOT_FOUND, absl::StrCat("there is no ", what, "; the settings name none"), "model");
+    return MakeError(Reason::MODEL_NOT_FOUND,
+                     absl::StrCat("there is no ", what, "; the settings name none"), "model");
   }
   std::vector<std::string> known;
   for (const ModelInfo& info : InfosOf(kind)) {

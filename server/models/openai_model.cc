@@ -30,6 +30,7 @@ ModelInfo OpenAiModel::info() const {
   info.id = options_.id;
   info.provider = "openai";
   info.description = absl::StrCat(options_.upstream_model, " at ", upstream_->origin);
+  info.context_tokens = options_.context_tokens;
   return info;
 }
 
@@ -38,9 +39,9 @@ std::shared_ptr<Generation> OpenAiModel::Generate(const GenerateRequest& request
   UpstreamTurn turn = TurnOf(request, upstream_, options_.limits);
   std::vector<ChatMessage> messages = request.messages;
   if (request.grounding) {
-    messages = WithSystemPrompt(std::move(messages), GroundingPrompt(turn.passages, turn.strict));
+    messages = WithSystemPrompt(std::move(messages), GroundingPrompt(request));
   }
-  turn.prompt_tokens = PromptTokens(request, messages);
+  turn.prompt_tokens = EstimatePromptTokens(request, messages);
   return StartGeneration(http_, HttpRequestFor(request, messages), std::move(turn),
                          std::make_unique<OpenAiReader>(), std::move(sink));
 }

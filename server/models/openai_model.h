@@ -21,6 +21,7 @@ class OpenAiModel : public LanguageModel {
                                  // SDKs' base URLs do, mostly in "/v1"; a slash after it is dropped
     std::string api_key;         // empty: no Authorization header
     std::string upstream_model;  // what the upstream calls it; empty: `id`
+    int context_tokens = 0;      // as ModelInfo's
     net::HttpTimeouts timeouts;
     UpstreamLimits limits;
   };

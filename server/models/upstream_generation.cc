@@ -161,11 +161,7 @@ void UpstreamGeneration::Complete() {
   result.stop_sequence = stop_sequence_;
   if (result.finish_reason == kToolCalls) answer_.EndCalls();
   result.usage = Usage(false);
-  if (turn_.strict && IsNoContextAnswer(answer_.text())) {
-    result.outcome = Outcome::kNoContext;
-  } else {
-    result.citations = CitationsIn(answer_.text(), turn_.passages);
-  }
+  if (turn_.strict && IsNoContextAnswer(answer_.text())) result.outcome = Outcome::kNoContext;
   Finish(std::move(result));
 }
 

@@ -20,8 +20,7 @@ struct UpstreamTurn {
   std::shared_ptr<const Upstream> upstream;
   bool stream = false;
   bool strict = false;
-  std::vector<Passage> passages;  // as the prompt numbers them
-  int prompt_tokens = 0;          // estimated
+  int prompt_tokens = 0;  // estimated
   std::vector<std::string> stop;
   AnswerBuffer::Options answer;
 };

@@ -5,8 +5,6 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "server/base/text.h"
-#include "server/models/grounding_prompt.h"
 
 namespace aibackend::models {
 namespace {
@@ -19,24 +17,6 @@ constexpr size_t kStreamFactor = 512;
 // where the answer's limit is its default.
 constexpr size_t kLogprobsFactor = 64;
 constexpr size_t kResponseExtraBytes = size_t{1024} * 1024;
-
-// A picture of a megapixel costs 765 tokens (OpenAI, high detail) to 1,400 (Anthropic).
-constexpr int kPictureTokens = 1000;
-
-int TokensOf(const ChatMessage& message) {
-  int tokens = EstimateTokens(TextOf(message));
-  for (const ContentPart& part : message.parts) {
-    if (part.kind == ContentPart::Kind::kImage) tokens += kPictureTokens;
-    // It may be a file, whose bytes say little about its tokens.
-    if (part.kind == ContentPart::Kind::kRaw) {
-      tokens += std::min(EstimateTokens(part.text), kPictureTokens);
-    }
-  }
-  for (const ToolCall& call : message.tool_calls) {
-    tokens += EstimateTokens(call.name) + EstimateTokens(call.arguments);
-  }
-  return tokens;
-}
 
 // What of `id` may stand in the id of a tool call, from its end: 40 bytes are all that OpenAI takes
 // for one, and only Anthropic says of which characters.
@@ -66,22 +46,8 @@ UpstreamTurn TurnOf(const GenerateRequest& request, std::shared_ptr<const Upstre
   turn.answer.bytes_max = limits.answer_bytes_max;
   turn.answer.tools_offered = !request.tools.empty();
   turn.answer.call_id_prefix = CallIdPrefix(request.request_id);
-  if (request.grounding) {
-    turn.strict = request.grounding->strict;
-    turn.passages = PassagesWithin(*request.grounding, limits.context_bytes_max);
-  }
+  turn.strict = request.grounding && request.grounding->strict;
   return turn;
-}
-
-int PromptTokens(const GenerateRequest& request, const std::vector<ChatMessage>& messages) {
-  int tokens = 0;
-  for (const ChatMessage& message : messages) tokens += TokensOf(message);
-  for (const Tool& tool : request.tools) {
-    tokens += EstimateTokens(tool.name) + EstimateTokens(tool.description) +
-              EstimateTokens(tool.parameters);
-  }
-  if (request.response_format) tokens += EstimateTokens(request.response_format->schema);
-  return tokens;
 }
 
 net::HttpRequest PostJson(std::string url, std::string body) {

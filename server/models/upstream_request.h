@@ -18,20 +18,14 @@ struct UpstreamLimits {
   // Of text, reasoning and tool calls. A longer answer is a runaway, and fails as
   // UPSTREAM_BAD_RESPONSE.
   size_t answer_bytes_max = size_t{1024} * 1024;
-  // Of passages: about 6,000 tokens, which leaves room in a window of 8,192.
-  size_t context_bytes_max = size_t{24} * 1024;
 };
 
 // A base URL without the slashes at its end.
 std::string WithoutSlash(absl::string_view url);
 
-// The turn of `request`, with the passages that its prompt is to carry; its prompt isn't counted
-// yet.
+// The turn of `request`; its prompt isn't counted yet.
 UpstreamTurn TurnOf(const GenerateRequest& request, std::shared_ptr<const Upstream> upstream,
                     const UpstreamLimits& limits);
-
-// Estimated: of `messages`, of the tools and of the schema.
-int PromptTokens(const GenerateRequest& request, const std::vector<ChatMessage>& messages);
 
 // A POST of JSON for an answer in JSON.
 net::HttpRequest PostJson(std::string url, std::string body);

@@ -15,6 +15,7 @@ models::Citation ToCitation(const v1::Citation& citation) {
   out.text = citation.text();
   out.start = static_cast<size_t>(citation.start());
   out.end = static_cast<size_t>(citation.end());
+  out.number = citation.number();
   return out;
 }
 
@@ -47,6 +48,7 @@ chat::TurnResult ToResult(const v1::ChatResponse& response) {
   out.outcome = response.outcome() == v1::ChatResponse::NO_CONTEXT ? models::Outcome::kNoContext
                                                                    : models::Outcome::kAnswered;
   for (const auto& citation : response.citations()) out.citations.push_back(ToCitation(citation));
+  out.dropped_citations = response.dropped_citations();
   out.usage.prompt_tokens = response.usage().prompt_tokens();
   out.usage.completion_tokens = response.usage().completion_tokens();
   out.usage.estimated = response.usage().estimated();

@@ -227,6 +227,7 @@ void Fill(const models::ModelInfo& info, const char* kind, bool is_default, v1::
   for (const auto& alias : info.aliases) out->add_aliases(alias);
   out->set_provider(info.provider);
   out->set_description(info.description);
+  out->set_context_tokens(info.context_tokens);
   for (const auto& name : info.ignored_parameters) out->add_ignored_parameters(name);
 }
 

@@ -194,6 +194,7 @@ void Fill(const models::Citation& citation, v1::Citation* out) {
   out->set_text(citation.text);
   out->set_title(citation.title);
   out->set_source(citation.source);
+  out->set_number(citation.number);
 }
 
 }  // namespace
@@ -270,6 +271,7 @@ void FillDone(const chat::TurnResult& result, const std::string& id, v1::ChatRes
   out->set_outcome(result.outcome == models::Outcome::kNoContext ? v1::ChatResponse::NO_CONTEXT
                                                                  : v1::ChatResponse::ANSWERED);
   for (const auto& citation : result.citations) Fill(citation, out->add_citations());
+  out->set_dropped_citations(result.dropped_citations);
   FillUsage(result.usage, out->mutable_usage());
   out->set_estimated_cost(ToUsd(result.cost));
   out->set_cost_nano_usd(result.cost.value);

@@ -79,6 +79,85 @@ TEST_F(ChatServiceTest, AnInventedCitationDoesNotLeave) {
   sink_->done.WaitForNotification();
   EXPECT_TRUE(sink_->result.status.ok());
   EXPECT_TRUE(sink_->result.citations.empty());
+  EXPECT_EQ(sink_->result.dropped_citations, 1);
+}
+
+TEST_F(ChatServiceTest, WhatAModelInventsIsTakenOutOfTheStreamAndCounted) {
+  ChatService service = Make();
+  ASSERT_TRUE(service.Start(Ask(), sink_).ok());
+  auto model_sink = model_.TakeSink();
+  for (const char* piece : {"It swims [", "1: \"turtle sw", "ims\"]. It flies [1: \"turtle ",
+                            "flies\"], far [7], ", "\"over the whole sea\" [1] [", "1"}) {
+    model_sink->OnDelta(models::Delta(piece));
+  }
+  EXPECT_EQ(sink_->streamed, "It swims [1]. It flies, far, \"over the whole sea\"");
+  model_sink->OnDelta(models::Delta("2]."));
+  model_sink->OnDone(Ok());
+  sink_->done.WaitForNotification();
+  const TurnResult& result = sink_->result;
+  EXPECT_EQ(sink_->streamed, "It swims [1]. It flies, far, \"over the whole sea\".");
+  EXPECT_EQ(result.answer.text, sink_->streamed);
+  EXPECT_EQ(result.dropped_citations, 4);
+  ASSERT_EQ(result.citations.size(), 1u);
+  EXPECT_EQ(result.citations[0].number, 1);
+  EXPECT_EQ(result.citations[0].text, "turtle swims");
+  EXPECT_EQ(result.citations[0].start, 14u);
+  EXPECT_EQ(result.citations[0].end, 26u);
+}
+
+TEST_F(ChatServiceTest, WhatIsHeldBackComesBeforeAToolCallAndAtTheEndAlsoOfAFailure) {
+  ChatService service = Make();
+  TurnRequest request = Ask();
+  request.generate.tools.emplace_back();
+  request.generate.tools.back().name = "dive";
+  ASSERT_TRUE(service.Start(request, sink_).ok());
+  auto model_sink = model_.TakeSink();
+  model_sink->OnDelta(models::Delta("Wait "));
+  EXPECT_EQ(sink_->streamed, "Wait");
+  models::Delta call;
+  const std::vector<models::ToolCallDelta> calls = {{0, "c1", "dive", "{}"}};
+  call.tool_calls = calls;
+  model_sink->OnDelta(call);
+  EXPECT_EQ(sink_->streamed, "Wait ");
+  model_sink->OnDelta(models::Delta("see [1"));
+  models::GenerateResult failed = Ok();
+  failed.status = MakeError(Reason::UPSTREAM_TRUNCATED, "cut");
+  model_sink->OnDone(failed);
+  sink_->done.WaitForNotification();
+  EXPECT_EQ(sink_->streamed, "Wait see [1");
+  EXPECT_EQ(sink_->result.answer.text, "Wait see [1");
+  EXPECT_EQ(sink_->result.dropped_citations, 0);
+}
+
+TEST_F(ChatServiceTest, AnAnswerInJsonAndOneWithoutRetrievalAreLeftAsTheyAre) {
+  ChatService service = Make();
+  for (const bool json : {true, false}) {
+    auto sink = std::make_shared<Collected>();
+    TurnRequest request = Ask();
+    request.retrieval.enabled = json;
+    if (json) {
+      request.generate.response_format.emplace();
+      request.generate.response_format->type = models::ResponseFormat::Type::kJsonObject;
+    }
+    ASSERT_TRUE(service.Start(request, sink).ok());
+    auto model_sink = model_.TakeSink();
+    model_sink->OnDelta(models::Delta("{\"a\": [1, 9], \"b\": [9]"));
+    model_sink->OnDelta(models::Delta("}"));
+    model_sink->OnDone(Ok());
+    sink->done.WaitForNotification();
+    EXPECT_EQ(sink->streamed, "{\"a\": [1, 9], \"b\": [9]}");
+    EXPECT_EQ(sink->result.dropped_citations, 0);
+    EXPECT_TRUE(sink->result.citations.empty());
+  }
+}
+
+TEST_F(ChatServiceTest, StrictWithNothingFoundAnswersNoContextHoweverSureRetrievalIs) {
+  retriever_.finds = false;
+  ChatService service = Make({/*strict_default=*/true, 10});
+  ASSERT_TRUE(service.Start(Ask(), sink_).ok());
+  sink_->done.WaitForNotification();
+  EXPECT_EQ(sink_->result.outcome, models::Outcome::kNoContext);
+  EXPECT_EQ(model_.calls(), 0);
 }
 
 TEST_F(ChatServiceTest, StrictWithoutEvidenceAnswersNoContextAndCallsNoModel) {

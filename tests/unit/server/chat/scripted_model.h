@@ -14,7 +14,7 @@
 
 namespace aibackend::chat {
 
-// Always finds the same passage, with a settable confidence.
+// Finds the same passage or none, with a settable confidence.
 class FakeRetriever final : public retrieval::Retriever {
  public:
   absl::StatusOr<retrieval::RetrieveResult> Retrieve(
@@ -28,7 +28,7 @@ class FakeRetriever final : public retrieval::Retriever {
     match.text = "The turtle swims.";
     match.start = 10;
     match.end = 27;
-    result.matches.push_back(match);
+    if (finds) result.matches.push_back(match);
     return result;
   }
   std::vector<WeightedTerm> Analyze(absl::string_view,
@@ -37,6 +37,7 @@ class FakeRetriever final : public retrieval::Retriever {
   }
 
   double confidence = 0.9;
+  bool finds = true;
   mutable std::atomic<int> calls{0};
 };
 

@@ -29,6 +29,7 @@ api_key = "sk-1"
 upstream_model = "gpt-x"
 aliases = ["quick", "a/b"]
 retries = 0
+context_tokens = 8192
 idle-timeout-ms = 5
 )");
   ASSERT_TRUE(content.ok()) << content.status();
@@ -38,6 +39,7 @@ idle-timeout-ms = 5
   EXPECT_EQ(model.provider, ModelSettings::Provider::kOpenAi);
   EXPECT_THAT(model.aliases, ElementsAre("quick", "a/b"));
   EXPECT_EQ(model.retries, 0);
+  EXPECT_EQ(model.context_tokens, 8192);
   ASSERT_EQ(model.upstreams.size(), 1u);
   EXPECT_EQ(model.upstreams[0].api_key, "sk-1");
   EXPECT_EQ(model.upstreams[0].model, "gpt-x");
@@ -114,6 +116,8 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"[models.m]\nbase_url=\"http://a\"\nretries=\"two\"\n", "models.m.retries",
                 "whole number from 0 to 10"},
         Mistake{"[models.m]\nbase_url=\"http://a\"\nretries=11\n", "models.m.retries", "0 to 10"},
+        Mistake{"[models.m]\nbase_url=\"http://a\"\ncontext_tokens=1\n", "models.m.context_tokens",
+                "512 to"},
         Mistake{"[models.m]\nbase_url=\"http://a\"\nretries=1.0\n", "models.m.retries", "whole"},
         Mistake{"[models.m]\nbase_url=\"http://a\"\nprovider=\"azure\"\n", "models.m.provider",
                 "anthropic, openai"},

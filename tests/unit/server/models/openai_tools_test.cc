@@ -296,18 +296,6 @@ TEST(OpenAiTools, TheStopSequenceIsOneOfThoseThatWereAskedFor) {
   }
 }
 
-TEST(OpenAiTools, CitationsAreOfTheTextAlone) {
-  Fixture fixture(
-      Streaming(Reasoning("[1]") + Token("[2]") +
-                CallEvent(R"("index":0,"id":"a",)", R"("name":"f","arguments":"{\"a\":\"[1]\"}")") +
-                End("tool_calls")));
-  fixture.request.tools = {WeatherTool()};
-  fixture.request.grounding = TwoPassages(false);
-  const GenerateResult result = fixture.Run();
-  ASSERT_EQ(result.citations.size(), 1u);
-  EXPECT_EQ(result.citations[0].document_id, "b");
-}
-
 TEST(OpenAiTools, EveryRequestThatWasStartedCounts) {
   EXPECT_EQ(ResultOf(Sending(HttpResponse(500, "{}"))).upstream_calls, 1);
   Fixture unreachable(Sending(""));

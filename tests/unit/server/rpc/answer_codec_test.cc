@@ -23,7 +23,8 @@ chat::TurnResult Full() {
   result.finish_reason = "stop";
   result.stop_sequence = "END";
   result.outcome = models::Outcome::kNoContext;
-  result.citations = {{"doc", "doc#0", "title", "source", "turtle", 14, 20}};
+  result.citations = {{"doc", "doc#0", "title", "source", "turtle", 14, 20, 2}};
+  result.dropped_citations = 3;
   result.usage = {3, 4, true, 1, 2};
   result.cost = NanoUsd{5'000'000'000};
   result.confidence = 0.75;
