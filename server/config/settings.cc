@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "server/base/text.h"
 #include "server/config/toml_file.h"
 
@@ -18,6 +19,8 @@ namespace aibackend::config {
 namespace {
 
 constexpr char kVersion[] = "0.1.0";
+constexpr char kRetrievalLegs[] =
+    "words,bigrams,chars,unstemmed,expanded,dense,feedback,neighbours";
 constexpr size_t kAdminKeyBytesMin = 16;  // shorter ones can be guessed
 
 // The declarations. A setting's flag is its name; its environment variable is given beside it.
@@ -185,6 +188,15 @@ void Declare(CLI::App& app, Settings& s) {
                  "Where a request doesn't say: answer only from documents, or with NO_CONTEXT")
       ->envname("AIB_RETRIEVAL_STRICT")
       ->default_str("false")
+      ->group("Models");
+  app.add_option(
+         "--retrieval-legs", s.retrieval_legs,
+         "What a hybrid search sums up, several by comma; to leave out a leg is to compare, "
+         "or to save its time")
+      ->envname("AIB_RETRIEVAL_LEGS")
+      ->delimiter(',')
+      ->default_val(kRetrievalLegs)
+      ->check(CLI::IsMember(std::vector<std::string>(absl::StrSplit(kRetrievalLegs, ','))))
       ->group("Models");
 
   app.add_option("--worker-threads", s.worker_threads,

@@ -19,6 +19,7 @@ struct Settings {
   bool seed_empty = false;
   bool log_content = true;
   bool retrieval_strict = false;
+  std::vector<std::string> retrieval_legs;
   int drain_timeout_ms = 0;
   int resume_window_ms = 0;
 
