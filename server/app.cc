@@ -214,7 +214,10 @@ absl::StatusOr<std::unique_ptr<App>> App::Build(const config::Settings& settings
   AIB_ASSIGN_OR_RETURN(auto folder_lock, FolderLock::Take(settings.data_dir));
   AIB_ASSIGN_OR_RETURN(auto database, storage::OpenSqlite(settings.DatabasePath()));
   AIB_RETURN_IF_ERROR(retrieval::UseLanguage(settings.retrieval_language));
-  AIB_ASSIGN_OR_RETURN(auto documents, retrieval::DocumentStore::Open(*database, clock));
+  retrieval::StoreOptions store_options;
+  AIB_ASSIGN_OR_RETURN(store_options.legs, retrieval::LegSet::Parse(settings.retrieval_legs));
+  AIB_ASSIGN_OR_RETURN(auto documents,
+                       retrieval::DocumentStore::Open(*database, clock, store_options));
   auto app = std::make_unique<ServerApp>(settings, clock, std::move(folder_lock),
                                          std::move(database), std::move(documents));
   AIB_RETURN_IF_ERROR(app->Start());

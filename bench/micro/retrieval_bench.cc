@@ -1,7 +1,17 @@
-// A search over a collection, by its size. The texts are made of words with a Zipf-like spread, so
-// that postings have the lengths of real ones.
+// Searches of a collection by its size and mode, alone and while documents come in.
+//
+// The text is made up, but has what decides the cost: 50,000 words whose frequencies fall as those
+// of a language do (Zipf and Mandelbrot), made of syllables that fall likewise, so that words share
+// pieces, and 300 topics, so that an embedding and neighbours have something to find.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cmath>
+#include <cstdio>
+#include <map>
+#include <memory>
 #include <random>
+#include <thread>
 
 #include "benchmark/benchmark.h"
 #include "server/retrieval/collection_index.h"
@@ -9,51 +19,140 @@
 namespace aibackend::retrieval {
 namespace {
 
+constexpr size_t kVocabulary = 50'000;
+constexpr size_t kTopics = 300;
+constexpr size_t kTopicWords = 120;
+constexpr int kChunkWords = 120;
+constexpr size_t kQueries = 256;
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::discrete_distribution<size_t> Zipf(size_t size, double offset) {
+  std::vector<double> weights;
+  for (size_t rank = 0; rank < size; ++rank) {
+    weights.push_back(1 / (static_cast<double>(rank) + offset));
+  }
+  return {weights.begin(), weights.end()};
+}
+
 class Texts {
  public:
+  Texts() : word_(Zipf(kVocabulary, 60)), topic_word_(Zipf(kTopicWords, 5)) {
+    static constexpr const char* kOnsets[] = {"t", "s", "r", "n", "l",  "d",  "m",  "p",  "c", "v",
+                                              "b", "f", "g", "h", "st", "tr", "pr", "ch", "w", "k"};
+    static constexpr const char* kRhymes[] = {"a",  "e",  "i",  "o",   "u",  "er", "an",
+                                              "in", "on", "at", "ent", "al", "or", "is",
+                                              "en", "ar", "es", "ist", "um", "ea"};
+    auto onset = Zipf(std::size(kOnsets), 4);
+    auto rhyme = Zipf(std::size(kRhymes), 4);
+    for (size_t i = 0; i < kVocabulary; ++i) {
+      std::string word;
+      const int syllables = 1 + static_cast<int>(std::uniform_int_distribution<>(1, 3)(random_));
+      for (int s = 0; s < syllables; ++s) {
+        word += kOnsets[onset(random_)];
+        word += kRhymes[rhyme(random_)];
+      }
+      vocabulary_.push_back(word);
+    }
+    for (size_t i = 0; i < kTopics * kTopicWords; ++i) {
+      topics_.push_back(std::uniform_int_distribution<size_t>(0, kVocabulary - 1)(random_));
+    }
+  }
+
+  // Two words in five are the topic's own.
   std::string Next(int words) {
+    const size_t topic = std::uniform_int_distribution<size_t>(0, kTopics - 1)(random_);
     std::string text;
     for (int i = 0; i < words; ++i) {
-      // Inverse of a Zipf distribution's tail: rank r with weight about 1/r, over 20,000 words.
-      const double u = std::uniform_real_distribution<>(0, 1)(random_);
-      const int rank = static_cast<int>(std::pow(20'000.0, u));
-      text += "term" + std::to_string(rank) + (i % 15 == 14 ? ". " : " ");
+      const bool is_topical = std::uniform_int_distribution<>(0, 4)(random_) < 2;
+      const size_t word =
+          is_topical ? topics_[topic * kTopicWords + topic_word_(random_)] : word_(random_);
+      text += vocabulary_[word] + (i % 15 == 14 ? ". " : " ");
     }
     return text;
   }
 
  private:
   std::mt19937 random_{20241120};
+  std::discrete_distribution<size_t> word_;
+  std::discrete_distribution<size_t> topic_word_;
+  std::vector<std::string> vocabulary_;
+  std::vector<size_t> topics_;
 };
 
-DocumentPtr MakeDocument(int seq, std::string text) {
+DocumentPtr MakeDocument(int64_t seq, std::string text) {
   auto document = std::make_shared<Document>();
-  document->seq = seq + 1;
+  document->seq = seq;
   document->id = "doc-" + std::to_string(seq);
   document->chunks = {{0, text.size()}};
   document->text = std::move(text);
   return document;
 }
 
-void BM_Search(benchmark::State& state) {
-  const auto count = static_cast<int>(state.range(0));
-  CollectionIndex index;
+struct Sample {
   Texts texts;
-  std::vector<Change> changes;
-  for (int i = 0; i < count; ++i) changes.push_back({0, MakeDocument(i, texts.Next(120))});
-  index.Apply(changes);
-  index.Fit(1);
+  CollectionIndex index;
   std::vector<std::string> queries;
-  for (int i = 0; i < 64; ++i) queries.push_back(texts.Next(8));
-  size_t next = 0;
-  for (auto _ : state) {
+
+  explicit Sample(int64_t chunks) {
+    std::vector<Change> changes;
+    for (int64_t i = 0; i < chunks; ++i) {
+      changes.push_back({0, MakeDocument(i + 1, texts.Next(kChunkWords))});
+    }
+    auto start = Clock::now();
+    index.Apply(changes);
+    std::fprintf(stderr, "%d chunks added in %.1f s", static_cast<int>(chunks),
+                 SecondsSince(start));
+    start = Clock::now();
+    index.Fit(1);
+    std::fprintf(stderr, ", fitted in %.1f s\n", SecondsSince(start));
+    for (size_t i = 0; i < kQueries; ++i) {
+      queries.push_back(texts.Next(std::uniform_int_distribution<>(3, 10)(random)));
+    }
+  }
+
+  SearchQuery Query(size_t turn, Mode mode) const {
     SearchQuery query;
-    query.text = queries[next++ % queries.size()];
-    benchmark::DoNotOptimize(index.Search(query));
+    query.text = queries[turn % queries.size()];
+    query.mode = mode;
+    return query;
+  }
+
+  std::mt19937 random{7};
+};
+
+// Kept from one benchmark to the next: making the greater one takes minutes.
+Sample& SampleOf(int64_t chunks) {
+  static std::map<int64_t, std::unique_ptr<Sample>> samples;
+  std::unique_ptr<Sample>& sample = samples[chunks];
+  if (sample == nullptr) sample = std::make_unique<Sample>(chunks);
+  return *sample;
+}
+
+void BM_Search(benchmark::State& state, Mode mode) {
+  const Sample& sample = SampleOf(state.range(0));
+  size_t turn = 0;
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(sample.index.Search(sample.Query(turn++, mode)));
   }
   state.SetItemsProcessed(state.iterations());
 }
-BENCHMARK(BM_Search)->Arg(1000)->Arg(5000)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(BM_Search, Hybrid, Mode::kHybrid)
+    ->Arg(10'000)
+    ->Arg(100'000)
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(BM_Search, Lexical, Mode::kLexical)
+    ->Arg(10'000)
+    ->Arg(100'000)
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(BM_Search, Dense, Mode::kDense)
+    ->Arg(10'000)
+    ->Arg(100'000)
+    ->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace aibackend::retrieval

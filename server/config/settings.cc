@@ -19,6 +19,8 @@ namespace aibackend::config {
 namespace {
 
 constexpr char kVersion[] = "0.1.0";
+constexpr char kRetrievalLegs[] =
+    "words,bigrams,chars,unstemmed,expanded,dense,feedback,neighbours";
 constexpr size_t kAdminKeyBytesMin = 16;  // shorter ones can be guessed
 
 // What the stemmer of retrieval/ knows; config_test compares the two.
@@ -202,6 +204,15 @@ void Declare(CLI::App& app, Settings& s) {
       ->envname("AIB_RETRIEVAL_LANGUAGE")
       ->default_val("english")
       ->check(CLI::IsMember(RetrievalLanguages()))
+      ->group("Models");
+  app.add_option(
+         "--retrieval-legs", s.retrieval_legs,
+         "What a hybrid search sums up, several by comma; to leave out a leg is to compare, "
+         "or to save its time")
+      ->envname("AIB_RETRIEVAL_LEGS")
+      ->delimiter(',')
+      ->default_val(kRetrievalLegs)
+      ->check(CLI::IsMember(std::vector<std::string>(absl::StrSplit(kRetrievalLegs, ','))))
       ->group("Models");
 
   app.add_option("--worker-threads", s.worker_threads,

@@ -20,6 +20,7 @@ struct Settings {
   bool log_content = true;
   bool retrieval_strict = false;
   std::string retrieval_language = "english";  // as libstemmer names it, or "none"
+  std::vector<std::string> retrieval_legs;
   int drain_timeout_ms = 0;
   int resume_window_ms = 0;
 

@@ -15,6 +15,8 @@
 #include "absl/synchronization/mutex.h"
 #include "server/retrieval/document.h"
 #include "server/retrieval/fitted_space.h"
+#include "server/retrieval/hybrid_search.h"
+#include "server/retrieval/leg_set.h"
 #include "server/retrieval/lexical_index.h"
 #include "server/retrieval/metadata_index.h"
 #include "server/retrieval/neighbours.h"
@@ -36,6 +38,7 @@ struct SearchQuery {
   size_t top_k = 5;
   Mode mode = Mode::kHybrid;
   const MetadataFilter* filter = nullptr;  // borrowed; null: every document fits
+  LegSet legs;
   bool explain = false;
 };
 
@@ -100,8 +103,7 @@ class CollectionIndex {
   };
   struct PreparedChunk;
   struct Removal;
-  struct Legs;
-  struct RankedSlot;
+  struct Ranking;
 
   // What fitting makes. Grows with later chunks.
   struct Fitted {
@@ -123,18 +125,16 @@ class CollectionIndex {
   void RemoveChunk(const Removal& removal) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FitExpanded(Fitted& fitted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  // The slots that a search may find: those that fit the filter.
-  absl::StatusOr<RowSet> Allowed(const MetadataFilter* filter) const
-      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  void ScoreLegs(const TextBags& query, Mode mode, Legs& legs) const
-      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  void ScoreDense(const Bag& query, Legs& legs) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  std::vector<RankedSlot> Rank(const Legs& legs, size_t top_k) const
-      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  // The dense leg alone, which needs its best rows only.
-  std::vector<RankedSlot> RankDense(const Bag& query, size_t top_k, const RowSet& allowed) const
-      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  float ScoreWithNeighbours(Slot slot, const Legs& legs) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  // The best `count` of the allowed slots. `allowed` is borrowed for as long as the ranking.
+  Ranking RankFused(const SearchQuery& query, const TextBags& terms, const RowSet& allowed,
+                    size_t count) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  // By the dense leg alone, which needs its best rows only.
+  Ranking RankDense(const SearchQuery& query, const TextBags& terms, const RowSet& allowed,
+                    size_t count) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  std::vector<Explanation::Term> TermsOf(const SearchQuery& query, const TextBags& terms,
+                                         Slot slot) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+
+  mutable ScratchPool scratches_;
 
   mutable absl::Mutex mutex_;
   LexicalIndex lexical_ ABSL_GUARDED_BY(mutex_);

@@ -1,234 +1,115 @@
-// The query side of CollectionIndex: score every leg, fuse, let the neighbours speak, rank.
+// The query side of CollectionIndex: which slots may answer, their ranking, how sure the answer is.
 #include <algorithm>
-#include <array>
-#include <cmath>
 #include <string>
+#include <utility>
 
 #include "server/base/status.h"
 #include "server/retrieval/collection_index.h"
 #include "server/retrieval/confidence.h"
-#include "server/retrieval/linear_algebra.h"
+#include "server/retrieval/hybrid_search.h"
 
 namespace aibackend::retrieval {
-namespace {
 
-// What each leg counts in the fusion. Measured on public test collections; none of them decides.
-constexpr float kWordsWeight = 1.0F;
-constexpr float kBigramsWeight = 0.20F;
-constexpr float kCharsWeight = 0.15F;
-constexpr float kUnstemmedWeight = 0.15F;
-constexpr float kExpandedWeight = 0.20F;
-constexpr float kDenseWeight = 0.20F;
-constexpr float kFeedbackWeight = 0.15F;
-
-// The feedback leg asks again with the mean of so many first chunks.
-constexpr size_t kFeedbackChunks = 5;
-
-// How many chunks the neighbours re-score. The more never reach an answer of usual size.
-constexpr size_t kRescoredChunks = 300;
-
-using Scores = std::vector<float>;
-
-// Divides by the greatest score, so that legs of different scales can be added. Negative becomes 0.
-void MaxNormalise(Scores& scores) {
-  float greatest = 0;
-  for (float& score : scores) {
-    score = std::max(score, 0.0F);
-    greatest = std::max(greatest, score);
-  }
-  if (greatest <= 1e-9F) return;
-  const float scale = 1 / greatest;
-  for (float& score : scores) score *= scale;
-}
-
-// Before normalisation, so that what may not be found doesn't set the measure either.
-void KeepOnly(const RowSet& rows, Scores& scores) {
-  for (size_t first = 0; first < scores.size(); first += RowSet::kWordRows) {
-    if (rows.Word(first / RowSet::kWordRows) == ~uint64_t{0}) continue;
-    const size_t end = std::min(first + RowSet::kWordRows, scores.size());
-    for (size_t i = first; i < end; ++i) {
-      if (!rows.Contains(i)) scores[i] = 0;
-    }
-  }
-}
-
-void AddWeighted(const Scores& leg, float weight, Scores& sum) {
-  for (size_t i = 0; i < sum.size(); ++i) sum[i] += weight * leg[i];
-}
-
-// Higher scores first, then the order of adding.
-bool IsBetter(const std::pair<Slot, float>& a, const std::pair<Slot, float>& b) {
-  return a.second != b.second ? a.second > b.second : a.first < b.first;
-}
-
-}  // namespace
-
-struct CollectionIndex::Legs {
-  const RowSet* allowed = nullptr;
-  Scores words;               // kept for the feedback leg
-  Scores cosines;             // of the dense leg, before normalisation; empty without one
-  Scores fused;               // 0 to 1
-  float neighbour_share = 0;  // 0: the neighbours don't speak
+struct CollectionIndex::Ranking {
+  std::vector<RankedSlot> slots;          // best first
+  std::vector<float> vector;              // the query's; empty where it has none
+  std::vector<Explanation> explanations;  // of the first slots, as many as were asked for
 };
 
-struct CollectionIndex::RankedSlot {
-  Slot slot = 0;
-  float score = 0;
-  absl::optional<float> cosine;  // absent without a dense leg
-};
-
-void CollectionIndex::ScoreDense(const Bag& query, Legs& legs) const {
-  const size_t size = fitted_->vectors.dimensions();
-  std::vector<float> vector(size);
-  if (!fitted_->space->Embed(query, vector.data())) return;
-  legs.cosines.resize(chunks_.size());
-  fitted_->vectors.Products(vector.data(), legs.cosines.data());
-  KeepOnly(*legs.allowed, legs.cosines);
-  Scores dense = legs.cosines;
-  MaxNormalise(dense);
-  AddWeighted(dense, kDenseWeight, legs.fused);
-
-  std::array<std::pair<Slot, float>, kFeedbackChunks> first{};
-  for (Slot slot = 0; slot < chunks_.size(); ++slot) {
-    const std::pair<Slot, float> scored(slot, 0.8F * legs.words[slot] + 0.2F * dense[slot]);
-    if (scored.second <= first.back().second) continue;
-    first.back() = scored;
-    for (size_t i = kFeedbackChunks - 1; i > 0 && IsBetter(first[i], first[i - 1]); --i) {
-      std::swap(first[i], first[i - 1]);
-    }
+CollectionIndex::Ranking CollectionIndex::RankFused(const SearchQuery& query, const TextBags& terms,
+                                                    const RowSet& allowed, size_t count) const {
+  Ranking ranking;
+  SearchView view;
+  view.slots = chunks_.size();
+  view.lexical = &lexical_;
+  view.allowed = &allowed;
+  if (fitted_ != nullptr && query.mode == Mode::kHybrid) {
+    view.vectors = &fitted_->vectors;
+    view.gate = &fitted_->gate;
+    view.expanded = &fitted_->expanded;
+    view.graph = &fitted_->graph;
+    ranking.vector.resize(fitted_->vectors.dimensions());
+    if (!fitted_->space->Embed(terms.words, ranking.vector.data())) ranking.vector.clear();
   }
-  for (const auto& [slot, score] : first) {
-    if (score <= 0) continue;
-    const float* row = fitted_->vectors.Row(slot);
-    for (size_t i = 0; i < size; ++i) vector[i] += row[i] / kFeedbackChunks;
+  HybridSearch search(view, query.legs, scratches_);
+  ranking.slots =
+      search.Rank(terms, ranking.vector.empty() ? nullptr : ranking.vector.data(), count);
+  if (!query.explain) return ranking;
+  for (size_t i = 0; i < std::min(query.top_k, ranking.slots.size()); ++i) {
+    const RankedSlot& ranked = ranking.slots[i];
+    ranking.explanations.push_back({search.LegsOf(ranked.slot), TermsOf(query, terms, ranked.slot),
+                                    ranked.fused, ranked.neighbours, ranked.neighbour_share});
   }
-  if (!Normalise(vector.data(), size)) return;
-  Scores feedback(chunks_.size());
-  fitted_->vectors.Products(vector.data(), feedback.data());
-  KeepOnly(*legs.allowed, feedback);
-  MaxNormalise(feedback);
-  AddWeighted(feedback, kFeedbackWeight, legs.fused);
+  return ranking;
 }
 
-void CollectionIndex::ScoreLegs(const TextBags& query, Mode mode, Legs& legs) const {
-  const size_t n = chunks_.size();
-  legs.fused.assign(n, 0);
-  const auto score = [&](const TermField& field, const Bag& terms, float weight) {
-    Scores scores(n, 0);
-    field.Score(terms, scores);
-    KeepOnly(*legs.allowed, scores);
-    MaxNormalise(scores);
-    AddWeighted(scores, weight, legs.fused);
-    return scores;
-  };
-  legs.words = score(lexical_.words(), query.words, kWordsWeight);
-  score(lexical_.bigrams(), query.bigrams, kBigramsWeight);
-  score(lexical_.chars(), query.chars, kCharsWeight);
-  score(lexical_.unstemmed(), query.unstemmed, kUnstemmedWeight);
-  if (mode == Mode::kHybrid) {
-    Scores expanded(n, 0);
-    fitted_->expanded.Score(query.words, expanded);
-    KeepOnly(*legs.allowed, expanded);
-    MaxNormalise(expanded);
-    AddWeighted(expanded, kExpandedWeight, legs.fused);
-    ScoreDense(query.words, legs);
-    // A short query says little of its own, so the neighbours say more.
-    const auto known = std::count_if(query.words.begin(), query.words.end(), [&](const auto& t) {
-      return lexical_.words().DocumentFrequency(t.term) > 0;
-    });
-    legs.neighbour_share =
-        0.15F + 0.15F * std::clamp((6 - static_cast<float>(known)) / 3, 0.0F, 1.0F);
+CollectionIndex::Ranking CollectionIndex::RankDense(const SearchQuery& query, const TextBags& terms,
+                                                    const RowSet& allowed, size_t count) const {
+  Ranking ranking;
+  ranking.vector.resize(fitted_->vectors.dimensions());
+  if (!fitted_->space->Embed(terms.words, ranking.vector.data())) return {};
+  const TopRows found = fitted_->gate.Search({ranking.vector.data(), count, &allowed});
+  if (found.rows.empty()) return ranking;
+  const double greatest = found.rows.front().score;
+  for (const ScoredRow& row : found.rows) {
+    if (row.score <= 0) break;
+    const double score = row.score / greatest;
+    ranking.slots.push_back({row.row, score, score, 0, 0});
+    if (!query.explain || ranking.explanations.size() == query.top_k) continue;
+    ranking.explanations.push_back(
+        {{{LegName(Leg::kDense), row.score, score, 1}}, {}, score, 0, 0});
   }
-  MaxNormalise(legs.fused);
+  return ranking;
 }
 
-float CollectionIndex::ScoreWithNeighbours(Slot slot, const Legs& legs) const {
-  const float own = legs.fused[slot];
-  // Chunks newer than the fit have no neighbours yet: they stand for themselves.
-  if (legs.neighbour_share == 0 || slot >= fitted_->graph.size()) return own;
-  float squares = 0;
-  for (const Neighbour& n : fitted_->graph[slot]) {
-    squares += n.weight * legs.fused[n.text] * legs.fused[n.text];
+// The query's terms that a chunk holds; their scores are the parts of the words leg's.
+std::vector<Explanation::Term> CollectionIndex::TermsOf(const SearchQuery& query,
+                                                        const TextBags& terms, Slot slot) const {
+  std::vector<Explanation::Term> found;
+  const TermField& words = lexical_.words();
+  for (std::string& word : AnalyzeWords(query.text)) {
+    const Term term = Fingerprint(word);
+    const double count = words.Count(term, slot);
+    const bool is_listed = std::any_of(found.begin(), found.end(),
+                                       [&](const auto& each) { return each.term == word; });
+    if (count == 0 || is_listed) continue;
+    const double score = words.ScoreOne({{term, CountOf(terms.words, term)}}, slot);
+    found.push_back({std::move(word), words.Idf(term), count, score});
   }
-  return (1 - legs.neighbour_share) * own + legs.neighbour_share * std::sqrt(squares);
-}
-
-std::vector<CollectionIndex::RankedSlot> CollectionIndex::Rank(const Legs& legs,
-                                                               size_t top_k) const {
-  std::vector<std::pair<Slot, float>> pool;
-  for (Slot slot = 0; slot < legs.fused.size(); ++slot) {
-    if (legs.fused[slot] > 0) pool.emplace_back(slot, legs.fused[slot]);
-  }
-  const size_t rescored = std::max(kRescoredChunks, top_k);
-  if (pool.size() > rescored) {
-    std::nth_element(pool.begin(), pool.begin() + static_cast<ptrdiff_t>(rescored), pool.end(),
-                     IsBetter);
-    pool.resize(rescored);
-  }
-  for (auto& [slot, score] : pool) score = ScoreWithNeighbours(slot, legs);
-  const size_t count = std::min(top_k, pool.size());
-  std::partial_sort(pool.begin(), pool.begin() + static_cast<ptrdiff_t>(count), pool.end(),
-                    IsBetter);
-  std::vector<RankedSlot> ranked;
-  for (size_t i = 0; i < count; ++i) {
-    const auto [slot, score] = pool[i];
-    ranked.push_back({slot, score});
-    if (!legs.cosines.empty()) ranked.back().cosine = legs.cosines[slot];
-  }
-  return ranked;
-}
-
-std::vector<CollectionIndex::RankedSlot> CollectionIndex::RankDense(const Bag& query, size_t top_k,
-                                                                    const RowSet& allowed) const {
-  std::vector<float> vector(fitted_->vectors.dimensions());
-  if (!fitted_->space->Embed(query, vector.data())) return {};
-  const TopRows found = fitted_->gate.Search({vector.data(), top_k, &allowed});
-  Scores scores;
-  for (const ScoredRow& row : found.rows) scores.push_back(row.score);
-  MaxNormalise(scores);
-  std::vector<RankedSlot> ranked;
-  for (size_t i = 0; i < scores.size() && scores[i] > 0; ++i) {
-    ranked.push_back({found.rows[i].row, scores[i], found.rows[i].score});
-  }
-  // Normalised, two cosines may have become one score.
-  std::sort(ranked.begin(), ranked.end(), [](const RankedSlot& a, const RankedSlot& b) {
-    return IsBetter({a.slot, a.score}, {b.slot, b.score});
-  });
-  return ranked;
-}
-
-absl::StatusOr<RowSet> CollectionIndex::Allowed(const MetadataFilter* filter) const {
-  if (filter == nullptr || filter->conditions.empty()) return present_;
-  return metadata_.Select(*filter);
+  return found;
 }
 
 absl::StatusOr<SearchResult> CollectionIndex::Search(const SearchQuery& query) const {
   const TextBags terms = AnalyzeText(query.text);
   SearchResult result;
   absl::ReaderMutexLock lock(&mutex_);
+  RowSet chosen;
+  const RowSet* allowed = &present_;
+  if (query.filter != nullptr && !query.filter->conditions.empty()) {
+    AIB_ASSIGN_OR_RETURN(chosen, metadata_.Select(*query.filter));
+    allowed = &chosen;
+  }
   result.mode = fitted_ == nullptr ? Mode::kLexical : query.mode;
   result.generation = fitted_ == nullptr ? 0 : fitted_->generation;
-  AIB_ASSIGN_OR_RETURN(const RowSet allowed, Allowed(query.filter));
-  if (allowed.empty()) return result;
+  if (allowed->empty()) return result;
   const size_t count = std::max(query.top_k, kConfidenceChunks);
-  std::vector<RankedSlot> ranked;
-  if (result.mode == Mode::kDense) {
-    ranked = RankDense(terms.words, count, allowed);
-  } else {
-    Legs legs;
-    legs.allowed = &allowed;
-    ScoreLegs(terms, result.mode, legs);
-    ranked = Rank(legs, count);
-  }
+  Ranking ranking = result.mode == Mode::kDense ? RankDense(query, terms, *allowed, count)
+                                                : RankFused(query, terms, *allowed, count);
 
   std::vector<RankedChunk> best;
-  for (const auto& [slot, score, cosine] : ranked) {
-    if (best.size() < kConfidenceChunks) best.push_back({slot, cosine});
-    if (result.hits.size() < query.top_k) {
-      result.hits.push_back({chunks_[slot].document, chunks_[slot].ordinal, score, {}});
-    }
+  for (const RankedSlot& ranked : ranking.slots) {
+    if (best.size() == kConfidenceChunks) break;
+    best.push_back({ranked.slot, absl::nullopt});
+    if (ranking.vector.empty()) continue;
+    best.back().cosine = ScoreOf(ranking.vector.data(), fitted_->vectors.Row(ranked.slot),
+                                 fitted_->vectors.dimensions());
   }
   result.confidence = Confidence(terms.words, lexical_.words(), best);
+  for (size_t i = 0; i < std::min(query.top_k, ranking.slots.size()); ++i) {
+    const Chunk& chunk = chunks_[ranking.slots[i].slot];
+    result.hits.push_back({chunk.document, chunk.ordinal, ranking.slots[i].score, {}});
+    if (query.explain) result.hits.back().explanation = std::move(ranking.explanations[i]);
+  }
   return result;
 }
 

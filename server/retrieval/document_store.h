@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/base/clock.h"
+#include "server/retrieval/leg_set.h"
 #include "server/retrieval/retriever.h"
 #include "server/storage/database.h"
 
@@ -70,6 +71,10 @@ struct RebuildResult {
   int generation = 0;
 };
 
+struct StoreOptions {
+  LegSet legs;  // what hybrid and lexical searches sum up
+};
+
 // Thread-safe; calls block on the database. One writer at a time changes a collection; searches go
 // on meanwhile.
 class DocumentStore : public Retriever {
@@ -77,7 +82,8 @@ class DocumentStore : public Retriever {
   // Loads every collection from the database and fits its embedding; blocks until searches can be
   // served.
   static absl::StatusOr<std::unique_ptr<DocumentStore>> Open(storage::Database& database,
-                                                             Clock& clock);
+                                                             Clock& clock,
+                                                             const StoreOptions& options = {});
 
   // Stores and indexes the documents of one call, all or none. Errors name "documents[i].field".
   virtual absl::StatusOr<std::vector<AddedDocument>> Add(const CollectionId& collection,

@@ -62,6 +62,7 @@ absl::StatusOr<RetrieveResult> IndexedStore::Retrieve(const RetrieveQuery& query
   search.top_k = static_cast<size_t>(query.top_k);
   search.mode = query.mode;
   search.filter = &query.filter;
+  search.legs = options_.legs;
   search.explain = query.explain;
   AIB_ASSIGN_OR_RETURN(SearchResult found, index->Search(search));
   result.mode = found.mode;

@@ -45,7 +45,8 @@ class IndexedStore final : public DocumentStore {
   using Progress =
       absl::FunctionRef<absl::Status(int64_t done, int64_t total, absl::string_view what)>;
 
-  IndexedStore(storage::Database& database, Clock& clock) : database_(database), clock_(clock) {}
+  IndexedStore(storage::Database& database, Clock& clock, const StoreOptions& options)
+      : database_(database), clock_(clock), options_(options) {}
 
   absl::Status Load();
 
@@ -91,6 +92,7 @@ class IndexedStore final : public DocumentStore {
 
   storage::Database& database_;
   Clock& clock_;
+  const StoreOptions options_;
 
   absl::Mutex rebuilding_ ABSL_ACQUIRED_BEFORE(writer_);  // one rebuild at a time: memory
 

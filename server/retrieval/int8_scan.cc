@@ -61,6 +61,7 @@ class Int8Scan::QueryScan {
     return query_.allowed == nullptr ? ~uint64_t{0} : query_.allowed->Word(block);
   }
   float threshold() const { return threshold_; }
+  float* uppers() const { return query_.uppers; }
 
   // A row with its bounds: kept if it may be among the best k of those seen.
   void Consider(uint32_t row, float lower, float upper, const float* vectors);
@@ -202,6 +203,8 @@ void Int8Scan::SearchBatch(const float* vectors, const VectorQuery* queries, siz
       scans[i] = std::move(scan);
     } else if (scan->IsFinite()) {
       results[i] = ScoreEveryRow(vectors, queries[i]);
+    } else if (queries[i].uppers != nullptr) {
+      FillWithNan(queries[i].uppers);
     }
   }
   // A block stays in the cache while the queries pass over it, a few at a time.
@@ -234,6 +237,9 @@ void Int8Scan::ScanBlock(size_t block, QueryScan* const* scans, size_t count,
   kernels_->dots(rows.codes, steps_, queries, count, dots);
   for (size_t i = 0; i < count; ++i) {
     const CodedQuery& query = *queries[i];
+    if (scans[i]->uppers() != nullptr) {
+      WriteUppers(rows, query, dots[i], scans[i]->uppers() + block * kBlockRows);
+    }
     uint64_t reaching = kernels_->reaching(rows, query, dots[i], scans[i]->threshold());
     reaching &= scans[i]->Allowed(block);
     for (; reaching != 0; reaching &= reaching - 1) {
@@ -247,14 +253,30 @@ void Int8Scan::ScanBlock(size_t block, QueryScan* const* scans, size_t count,
   }
 }
 
+void Int8Scan::FillWithNan(float* uppers) const {
+  const size_t blocks = (size_ + kBlockRows - 1) / kBlockRows;
+  std::fill_n(uppers, blocks * kBlockRows, std::numeric_limits<float>::quiet_NaN());
+}
+
+void Int8Scan::WriteUppers(const CodedBlock& rows, const CodedQuery& query, const int32_t* dots,
+                           float* __restrict uppers) {
+  for (size_t row = 0; row < kBlockRows; ++row) {
+    const float estimate = rows.scales[row] * (query.scale * static_cast<float>(dots[row]));
+    const float width = query.norm_factor * rows.norms[row] + query.error_factor * rows.errors[row];
+    uppers[row] = estimate + width;
+  }
+}
+
 TopRows Int8Scan::ScoreEveryRow(const float* vectors, const VectorQuery& query) const {
   BestRows best(query.k);
   TopRows found;
+  if (query.uppers != nullptr) FillWithNan(query.uppers);
   for (size_t row = 0; row < size_; ++row) {
     if (query.allowed != nullptr && !query.allowed->Contains(row)) continue;
     if (std::isnan(segments_[row / kSegmentRows]->errors[row % kSegmentRows])) continue;
-    best.Offer({static_cast<uint32_t>(row),
-                ScoreOf(query.vector, vectors + row * dimensions_, dimensions_)});
+    const float score = ScoreOf(query.vector, vectors + row * dimensions_, dimensions_);
+    if (query.uppers != nullptr) query.uppers[row] = score;
+    best.Offer({static_cast<uint32_t>(row), score});
     ++found.rescored;
   }
   found.rows = best.Take();

@@ -91,6 +91,9 @@ class Int8Scan {
   void SearchBatch(const float* vectors, const VectorQuery* queries, size_t count,
                    TopRows* results) const;
   void ScanBlock(size_t block, QueryScan* const* scans, size_t count, const float* vectors) const;
+  static void WriteUppers(const CodedBlock& rows, const CodedQuery& query, const int32_t* dots,
+                          float* uppers);
+  void FillWithNan(float* uppers) const;
   TopRows ScoreEveryRow(const float* vectors, const VectorQuery& query) const;
 
   size_t dimensions_;

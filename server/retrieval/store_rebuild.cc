@@ -25,8 +25,9 @@ void SortBySeq(std::vector<Change>& changes) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DocumentStore>> DocumentStore::Open(storage::Database& database,
-                                                                   Clock& clock) {
-  auto store = std::make_unique<IndexedStore>(database, clock);
+                                                                   Clock& clock,
+                                                                   const StoreOptions& options) {
+  auto store = std::make_unique<IndexedStore>(database, clock, options);
   AIB_RETURN_IF_ERROR(store->Load());
   return std::unique_ptr<DocumentStore>(std::move(store));
 }

@@ -60,18 +60,36 @@ double TermField::LengthNorm(Slot slot) const {
   return kBm25K1 * (1 - kBm25B + kBm25B * lengths_[slot] / mean);
 }
 
-void TermField::Score(const Bag& query, std::vector<float>& scores) const {
+TermField::Norm TermField::CurrentNorm() const {
   const double mean = std::max(total_length_ / std::max<double>(1, chunks_), 1e-9);
-  const auto base = static_cast<float>(kBm25K1 * (1 - kBm25B));
-  const auto slope = static_cast<float>(kBm25K1 * kBm25B / mean);
+  return {static_cast<float>(kBm25K1 * (1 - kBm25B)), static_cast<float>(kBm25K1 * kBm25B / mean)};
+}
+
+float TermField::Weight(const TermCount& t) const {
+  return static_cast<float>(t.count * Idf(t.term) * (kBm25K1 + 1));
+}
+
+void TermField::Score(const Bag& query, RowScores& scores) const {
+  const Norm norm = CurrentNorm();
   for (const TermCount& t : query) {
     const auto found = postings_.find(t.term);
     if (found == postings_.end()) continue;
-    const auto weight = static_cast<float>(t.count * Idf(t.term) * (kBm25K1 + 1));
+    const float weight = Weight(t);
     for (const Posting& p : found->second) {
-      scores[p.slot] += weight * p.count / (p.count + base + slope * lengths_[p.slot]);
+      scores.Add(p.slot, weight * p.count / (p.count + norm.base + norm.slope * lengths_[p.slot]));
     }
   }
+}
+
+float TermField::ScoreOne(const Bag& query, Slot slot) const {
+  const Norm norm = CurrentNorm();
+  float score = 0;
+  for (const TermCount& t : query) {
+    const float count = Count(t.term, slot);
+    if (count == 0) continue;
+    score += Weight(t) * count / (count + norm.base + norm.slope * lengths_[slot]);
+  }
+  return score;
 }
 
 }  // namespace aibackend::retrieval

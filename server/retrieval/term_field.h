@@ -7,6 +7,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
 #include "server/retrieval/analyzer.h"
+#include "server/retrieval/row_scores.h"
 
 namespace aibackend::retrieval {
 
@@ -25,11 +26,13 @@ class TermField {
   // `bag` is what was added at `slot`.
   void Remove(Slot slot, const Bag& bag);
 
-  // Adds the BM25 score of each chunk for `query` to scores[slot]. With N chunks, df of them
-  // holding term t, and tf its count in a chunk of length l (Robertson & Zaragoza, "The
-  // Probabilistic Relevance Framework", 2009):
+  // Adds the BM25 score of each chunk for `query` to `scores`, which has room for them. With N
+  // chunks, df of them holding term t, and tf its count in a chunk of length l (Robertson &
+  // Zaragoza, "The Probabilistic Relevance Framework", 2009):
   //   sum over query terms of qtf * idf(t) * tf (k1 + 1) / (tf + k1 (1 - b + b l / mean l)).
-  void Score(const Bag& query, std::vector<float>& scores) const;
+  void Score(const Bag& query, RowScores& scores) const;
+  // What Score() adds to the score of a chunk: the same bits.
+  float ScoreOne(const Bag& query, Slot slot) const;
 
   // ln(1 + (N - df + .5) / (df + .5)); the greatest value for a term that isn't there. N counts as
   // at least `chunks_min`.
@@ -45,6 +48,14 @@ class TermField {
   double total_length() const { return total_length_; }
 
  private:
+  // What a query term counts, and the length norm, in the precision that scores have.
+  struct Norm {
+    float base = 0;
+    float slope = 0;
+  };
+  Norm CurrentNorm() const;
+  float Weight(const TermCount& t) const;
+
   struct Posting {
     Slot slot = 0;
     float count = 0;

@@ -10,9 +10,13 @@
 namespace aibackend::retrieval {
 
 struct VectorQuery {
-  const float* vector = nullptr;  // as many numbers as the index has dimensions; borrowed
-  size_t k = 0;
+  const float* vector = nullptr;    // as many numbers as the index has dimensions; borrowed
+  size_t k = 0;                     // of 0 there is no answer, and nothing is written to `uppers`
   const RowSet* allowed = nullptr;  // borrowed; null: every row
+  // Borrowed, with room for whole blocks of 64 rows; null: not asked for. Receives for each row an
+  // upper bound of its score, that of an int8 scan: about a hundredth above it. Not a number where
+  // the row is in no answer; where no row of a block is allowed the block is left as it is.
+  float* uppers = nullptr;
 };
 
 struct ScoredRow {

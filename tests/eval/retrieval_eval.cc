@@ -1,10 +1,12 @@
 // How well retrieval ranks: nDCG@10 over a test collection, measured through the DocumentStore.
 //
 //   retrieval_eval FOLDER [--mode hybrid|dense|lexical] [--at-least X] [--foreign FOLDER]
+//                  [--legs words,dense,…]
 //
 // FOLDER holds docs.jsonl {id, title, text}, queries.jsonl {id, text} and qrels.tsv (query,
 // document, relevance). Exits with 1 below X, and with 77 (ctest: skipped) where FOLDER is absent.
 // --foreign asks another folder's queries too, and tells how many of each are taken as answerable.
+// --legs sums up these legs only (leg_set.h).
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -19,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_split.h"
 #include "nlohmann/json.hpp"
 #include "server/base/clock.h"
 #include "server/chat/extractive_answer.h"
@@ -157,6 +160,7 @@ struct Arguments {
   std::string foreign;
   Mode mode = Mode::kHybrid;
   double at_least = 0;
+  LegSet legs;
 };
 
 double Evaluate(const DocumentStore& store, const Arguments& arguments) {
@@ -190,7 +194,7 @@ int Run(const Arguments& arguments) {
   auto database = storage::OpenSqlite(temporary + "/eval.db");
   if (!database.ok()) throw std::runtime_error(database.status().ToString());
   SystemClock clock;
-  auto store = DocumentStore::Open(**database, clock);
+  auto store = DocumentStore::Open(**database, clock, {arguments.legs});
   if (!store.ok()) throw std::runtime_error(store.status().ToString());
 
   std::printf("%s\n", arguments.folder.c_str());
@@ -233,6 +237,14 @@ int main(int argc, char** argv) {
       ++i;
     } else if (argument == "--at-least") {
       arguments.at_least = std::stod(value);
+      ++i;
+    } else if (argument == "--legs") {
+      const auto legs = aibackend::retrieval::LegSet::Parse(absl::StrSplit(value, ','));
+      if (!legs.ok()) {
+        std::fprintf(stderr, "retrieval_eval: %s\n", legs.status().ToString().c_str());
+        return 2;
+      }
+      arguments.legs = *legs;
       ++i;
     } else if (argument == "--foreign") {
       arguments.foreign = value;

@@ -9,19 +9,30 @@
 namespace aibackend::retrieval {
 namespace {
 
+std::vector<float> Score(const TermField& field, const Bag& query, size_t slots) {
+  RowScores scores;
+  scores.Grow(slots);
+  field.Score(query, scores);
+  std::vector<float> by_slot;
+  for (size_t slot = 0; slot < slots; ++slot) by_slot.push_back(scores[slot]);
+  return by_slot;
+}
+
 TEST(TermFieldTest, Bm25IsWhatAHandComputes) {
   TermField field;
   field.Add(0, {{1, 2}, {2, 1}});  // length 3
   field.Add(1, {{2, 1}});          // length 1
   field.Add(2, {{3, 5}});          // length 5; mean 3
-  std::vector<float> scores(3, 0);
-  field.Score({{1, 1}, {2, 2}, {99, 1}}, scores);
+  const std::vector<float> scores = Score(field, {{1, 1}, {2, 2}, {99, 1}}, 3);
   // idf(1) = ln(1 + 2.5 / 1.5) = .980829, idf(2) = ln(1 + 1.5 / 2.5) = .470004
   // chunk 0: l / mean = 1, norm 1.2: .980829 * 2 * 2.2 / 3.2 + 2 * .470004 * 2.2 / 2.2 = 2.288648
   // chunk 1: l / mean = 1/3, norm .6: 2 * .470004 * 2.2 / 1.6 = 1.292511
   EXPECT_NEAR(scores[0], 2.288648, 1e-5);
   EXPECT_NEAR(scores[1], 1.292511, 1e-5);
   EXPECT_EQ(scores[2], 0);
+  for (Slot slot = 0; slot < 3; ++slot) {
+    EXPECT_EQ(field.ScoreOne({{1, 1}, {2, 2}, {99, 1}}, slot), scores[slot]);
+  }
 }
 
 Bag RandomBag(std::mt19937& random) {
@@ -55,11 +66,7 @@ TEST(TermFieldTest, StatisticsAfterAddsAndRemovesEqualACleanBuild) {
   EXPECT_EQ(field.total_length(), clean.total_length());
   for (Term term = 0; term <= 41; ++term) {
     EXPECT_EQ(field.DocumentFrequency(term), clean.DocumentFrequency(term));
-    std::vector<float> scores(400, 0);
-    std::vector<float> clean_scores(400, 0);
-    field.Score({{term, 1}}, scores);
-    clean.Score({{term, 1}}, clean_scores);
-    EXPECT_EQ(scores, clean_scores);
+    EXPECT_EQ(Score(field, {{term, 1}}, 400), Score(clean, {{term, 1}}, 400));
   }
 }
 
