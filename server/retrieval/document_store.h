@@ -112,8 +112,8 @@ class DocumentStore : public Retriever {
       absl::FunctionRef<absl::Status(int64_t done, int64_t total, absl::string_view what)>
           progress) = 0;
 
-  // Called (on an adding thread) with a collection that has outgrown its fitted embedding 1.5
-  // times.
+  // Called (on the thread that changed it) with a collection that has outgrown its fitted embedding
+  // 1.5 times, or shrunk to less than two thirds of what that was fitted on.
   virtual void OnOutgrown(std::function<void(const CollectionId& collection)> callback) = 0;
 };
 

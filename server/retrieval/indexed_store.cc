@@ -183,6 +183,12 @@ bool IndexedStore::FitsInline(const Collection& state, size_t chunks) const {
 }
 
 absl::Status IndexedStore::Delete(const CollectionId& collection, const std::string& id) {
+  AIB_RETURN_IF_ERROR(DeleteStored(collection, id));
+  ReportIfOutgrown(collection);
+  return absl::OkStatus();
+}
+
+absl::Status IndexedStore::DeleteStored(const CollectionId& collection, const std::string& id) {
   absl::MutexLock lock(&writer_);
   const auto state = collections_.find(collection);
   if (state == collections_.end() || !state->second.documents.contains(id)) {
@@ -207,8 +213,12 @@ void IndexedStore::ReportIfOutgrown(const CollectionId& name) {
     absl::MutexLock lock(&writer_);
     Collection& state = collections_[name];
     const auto fitted = static_cast<double>(state.index->fitted_chunks());
-    const bool is_outgrown = state.index->chunks() >= kFitChunksMin &&
-                             static_cast<double>(state.index->slots()) >= kOutgrownFactor * fitted;
+    const auto chunks = static_cast<double>(state.index->chunks());
+    const auto slots = static_cast<double>(state.index->slots());
+    // Also where much of what the embedding was fitted on has gone: it speaks of other texts then.
+    const bool is_outgrown =
+        state.index->chunks() >= kFitChunksMin &&
+        (slots >= kOutgrownFactor * fitted || kOutgrownFactor * chunks <= fitted);
     if (!is_outgrown || state.has_reported_outgrown || !on_outgrown_) return;
     state.has_reported_outgrown = true;
     callback = on_outgrown_;

@@ -81,6 +81,8 @@ class IndexedStore final : public DocumentStore {
   bool FitsInline(const Collection& state, size_t chunks) const;
   Generation GenerationOf(const CollectionIndex& index) const;
   void FitAll(const CollectionId& name, int generation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
+  absl::Status DeleteStored(const CollectionId& collection, const std::string& id)
+      ABSL_LOCKS_EXCLUDED(writer_);
   void ReportIfOutgrown(const CollectionId& name) ABSL_LOCKS_EXCLUDED(writer_);
 
   absl::Status LoadCollection(const CollectionId& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);

@@ -312,6 +312,22 @@ TEST_F(DocumentStoreTest, OutgrowingIsToldOnceForEachGeneration) {
   EXPECT_THAT(told, ElementsAre("default", "default"));
 }
 
+TEST_F(DocumentStoreTest, LosingAThirdOfWhatTheEmbeddingWasFittedOnIsToldToo) {
+  ASSERT_TRUE(store_->Add({}, Samples(0, 60)).ok());
+  ASSERT_TRUE(store_->Rebuild({}, Goes).ok());
+  std::vector<std::string> told;
+  store_->OnOutgrown([&](const CollectionId& collection) { told.push_back(collection.name); });
+  const auto remove = [&](int first, int last) {
+    for (const StoredDocument& document : Samples(first, last)) {
+      ASSERT_TRUE(store_->Delete({}, document.id).ok());
+    }
+  };
+  remove(0, 19);
+  EXPECT_THAT(told, SizeIs(0));
+  remove(19, 30);
+  EXPECT_THAT(told, ElementsAre("default"));
+}
+
 TEST_F(DocumentStoreTest, AHugeDocumentIsCutStoredAndFound) {
   std::string text;
   for (int i = 0; text.size() < (1 << 20); ++i) {
