@@ -1,5 +1,6 @@
 #include "server/app.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 #include <thread>
@@ -18,6 +19,7 @@
 #include "server/chat/extractive_model.h"
 #include "server/chat/kept_answers.h"
 #include "server/chat/keyed_turns.h"
+#include "server/embedding_stack.h"
 #include "server/jobs/job_queue.h"
 #include "server/jobs/job_runner.h"
 #include "server/model_stack.h"
@@ -30,6 +32,7 @@
 #include "server/storage/group_writer.h"
 #include "server/tasks/analyze_usage_job.h"
 #include "server/tasks/index_documents_job.h"
+#include "server/tasks/rollback_index_job.h"
 #include "server/tasks/sample_documents.h"
 #include "server/telemetry/log.h"
 #include "server/usage/ledger.h"
@@ -44,11 +47,32 @@ using telemetry::Log;
 // A request of the gateway's largest body, and a job's params, fit.
 constexpr int kMessageBytesMax = 32 * 1024 * 1024;
 
+// What speaks to model servers, and the models that the documents are opened with.
+struct Upstreams {
+  explicit Upstreams(const std::vector<config::ModelSettings>& models)
+      : http(net::HttpClient::Options()), embeddings(models, http, timer) {}
+
+  Timer timer;
+  net::HttpClient http;
+  EmbeddingStack embeddings;
+};
+
+retrieval::StoreOptions StoreOptionsOf(const config::Settings& settings,
+                                       const Upstreams& upstreams) {
+  retrieval::StoreOptions options;
+  options.embedders = upstreams.embeddings.embedders();
+  options.embedder = settings.retrieval_embedder;
+  options.query_embed_timeout = absl::Milliseconds(settings.retrieval_embed_timeout_ms);
+  // The other half goes on answering what needs no upstream.
+  options.query_embeds_max = std::max(1, settings.worker_threads / 2);
+  return options;
+}
+
 // Members stand in the order they are built; each uses only those above it.
 class ServerApp final : public App {
  public:
   ServerApp(const config::Settings& settings, Clock& clock, FolderLock folder_lock,
-            std::unique_ptr<storage::Database> database,
+            std::unique_ptr<storage::Database> database, std::unique_ptr<Upstreams> upstreams,
             std::unique_ptr<retrieval::DocumentStore> documents)
       : settings_(settings),
         clock_(clock),
@@ -58,10 +82,12 @@ class ServerApp final : public App {
         database_(std::move(database)),
         writer_(*database_, storage::GroupWriter::Options()),
         ledger_(*database_, writer_, LedgerOptions(settings)),
+        upstreams_(std::move(upstreams)),
+        timer_(upstreams_->timer),
         documents_(std::move(documents)),
-        http_(net::HttpClient::Options()),
         extractive_(*documents_, timer_, {settings.words_per_second}),
-        models_(settings.models, http_, timer_, clock_, extractive_),
+        models_(settings.models, upstreams_->http, timer_, clock_, upstreams_->embeddings,
+                extractive_),
         executor_(settings.worker_threads, settings.worker_queue_max),
         turn_executor_(settings.worker_threads, settings.worker_queue_max),
         chat_(models_.catalog(), *documents_, turn_executor_, clock_,
@@ -128,6 +154,7 @@ class ServerApp final : public App {
   std::vector<std::unique_ptr<jobs::JobKind>> JobKinds() {
     std::vector<std::unique_ptr<jobs::JobKind>> kinds;
     kinds.push_back(std::make_unique<tasks::IndexDocumentsJob>(*documents_));
+    kinds.push_back(std::make_unique<tasks::RollbackIndexJob>(*documents_));
     kinds.push_back(std::make_unique<tasks::AnalyzeUsageJob>(ledger_, clock_));
     return kinds;
   }
@@ -181,9 +208,9 @@ class ServerApp final : public App {
   std::unique_ptr<storage::Database> database_;
   storage::GroupWriter writer_;
   usage::Ledger ledger_;
+  const std::unique_ptr<Upstreams> upstreams_;
+  Timer& timer_;
   std::unique_ptr<retrieval::DocumentStore> documents_;
-  Timer timer_;
-  net::HttpClient http_;
   chat::ExtractiveModel extractive_;
   ModelStack models_;
   Executor executor_;
@@ -210,9 +237,12 @@ absl::StatusOr<std::unique_ptr<App>> App::Build(const config::Settings& settings
 
   AIB_ASSIGN_OR_RETURN(auto folder_lock, FolderLock::Take(settings.data_dir));
   AIB_ASSIGN_OR_RETURN(auto database, storage::OpenSqlite(settings.DatabasePath()));
-  AIB_ASSIGN_OR_RETURN(auto documents, retrieval::DocumentStore::Open(*database, clock));
-  auto app = std::make_unique<ServerApp>(settings, clock, std::move(folder_lock),
-                                         std::move(database), std::move(documents));
+  auto upstreams = std::make_unique<Upstreams>(settings.models);
+  AIB_ASSIGN_OR_RETURN(auto documents, retrieval::DocumentStore::Open(
+                                           *database, clock, StoreOptionsOf(settings, *upstreams)));
+  auto app =
+      std::make_unique<ServerApp>(settings, clock, std::move(folder_lock), std::move(database),
+                                  std::move(upstreams), std::move(documents));
   AIB_RETURN_IF_ERROR(app->Start());
   return std::unique_ptr<App>(std::move(app));
 }

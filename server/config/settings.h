@@ -19,6 +19,8 @@ struct Settings {
   bool seed_empty = false;
   bool log_content = true;
   bool retrieval_strict = false;
+  std::string retrieval_embedder;
+  int retrieval_embed_timeout_ms = 0;
   int drain_timeout_ms = 0;
   int resume_window_ms = 0;
 

@@ -56,6 +56,7 @@ struct CollectionIndex::Legs {
   Scores cosines;             // of the dense leg, before normalisation; empty without one
   Scores fused;               // 0 to 1
   float neighbour_share = 0;  // 0: the neighbours don't speak
+  const SearchQuery* search = nullptr;
 };
 
 struct CollectionIndex::RankedSlot {
@@ -64,10 +65,25 @@ struct CollectionIndex::RankedSlot {
   absl::optional<float> cosine;  // absent without a dense leg
 };
 
+bool CollectionIndex::QueryVector(const Bag& words, const SearchQuery& query, float* vector) const {
+  if (fitted_->space != nullptr) return fitted_->space->Embed(words, vector);
+  std::copy(query.vector->begin(), query.vector->end(), vector);
+  return true;
+}
+
+// Without a vector of this index's embedder the word legs serve.
+Mode CollectionIndex::ServedMode(const SearchQuery& query) const {
+  if (fitted_ == nullptr) return Mode::kLexical;
+  if (fitted_->space != nullptr) return query.mode;
+  const bool fits =
+      query.vector != nullptr && query.vector->size() == fitted_->vectors.dimensions();
+  return fits ? query.mode : Mode::kLexical;
+}
+
 void CollectionIndex::ScoreDense(const Bag& query, Legs& legs) const {
   const size_t size = fitted_->vectors.dimensions();
   std::vector<float> vector(size);
-  if (!fitted_->space->Embed(query, vector.data())) return;
+  if (!QueryVector(query, *legs.search, vector.data())) return;
   legs.cosines.resize(chunks_.size());
   fitted_->vectors.Products(vector.data(), legs.cosines.data());
   for (const Slot slot : removed_) legs.cosines[slot] = 0;
@@ -164,10 +180,11 @@ std::vector<CollectionIndex::RankedSlot> CollectionIndex::Rank(const Legs& legs,
   return ranked;
 }
 
-std::vector<CollectionIndex::RankedSlot> CollectionIndex::RankDense(const Bag& query,
+std::vector<CollectionIndex::RankedSlot> CollectionIndex::RankDense(const Bag& words,
+                                                                    const SearchQuery& query,
                                                                     size_t top_k) const {
   std::vector<float> vector(fitted_->vectors.dimensions());
-  if (!fitted_->space->Embed(query, vector.data())) return {};
+  if (!QueryVector(words, query, vector.data())) return {};
   const TopRows found = fitted_->gate.Search({vector.data(), top_k, &present_});
   Scores scores;
   for (const ScoredRow& row : found.rows) scores.push_back(row.score);
@@ -187,21 +204,27 @@ absl::StatusOr<SearchResult> CollectionIndex::Search(const SearchQuery& query) c
   const TextBags terms = AnalyzeText(query.text);
   SearchResult result;
   absl::ReaderMutexLock lock(&mutex_);
-  result.mode = fitted_ == nullptr ? Mode::kLexical : query.mode;
+  result.mode = ServedMode(query);
   result.generation = fitted_ == nullptr ? 0 : fitted_->generation;
   const size_t count = std::max(query.top_k, kConfidenceChunks);
   std::vector<RankedSlot> ranked;
   if (result.mode == Mode::kDense) {
-    ranked = RankDense(terms.words, count);
+    ranked = RankDense(terms.words, query, count);
   } else {
     Legs legs;
+    legs.search = &query;
     ScoreLegs(terms, result.mode, legs);
     ranked = Rank(legs, count);
   }
 
+  // The confidence is measured with cosines of the fitted space. Those of other embedders lie
+  // anywhere, often above 0.5 for texts that have nothing in common.
+  const bool counts_cosines = fitted_ != nullptr && fitted_->space != nullptr;
   std::vector<RankedChunk> best;
   for (const auto& [slot, score, cosine] : ranked) {
-    if (best.size() < kConfidenceChunks) best.push_back({slot, cosine});
+    if (best.size() < kConfidenceChunks) {
+      best.push_back({slot, counts_cosines ? cosine : absl::nullopt});
+    }
     if (result.hits.size() < query.top_k) {
       result.hits.push_back({chunks_[slot].document, chunks_[slot].ordinal, score, {}});
     }
