@@ -1,5 +1,6 @@
 #include "server/app.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 #include <thread>
@@ -18,6 +19,7 @@
 #include "server/chat/extractive_model.h"
 #include "server/chat/kept_answers.h"
 #include "server/chat/keyed_turns.h"
+#include "server/embedding_stack.h"
 #include "server/jobs/job_queue.h"
 #include "server/jobs/job_runner.h"
 #include "server/model_stack.h"
@@ -32,6 +34,7 @@
 #include "server/tasks/analyze_usage_job.h"
 #include "server/tasks/evaluate_job.h"
 #include "server/tasks/index_documents_job.h"
+#include "server/tasks/rollback_index_job.h"
 #include "server/tasks/sample_documents.h"
 #include "server/telemetry/log.h"
 #include "server/usage/ledger.h"
@@ -46,11 +49,32 @@ using telemetry::Log;
 // A request of the gateway's largest body, and a job's params, fit.
 constexpr int kMessageBytesMax = 32 * 1024 * 1024;
 
+// What speaks to model servers, and the models that the documents are opened with.
+struct Upstreams {
+  explicit Upstreams(const std::vector<config::ModelSettings>& models)
+      : http(net::HttpClient::Options()), embeddings(models, http, timer) {}
+
+  Timer timer;
+  net::HttpClient http;
+  EmbeddingStack embeddings;
+};
+
+retrieval::StoreOptions StoreOptionsOf(const config::Settings& settings,
+                                       const Upstreams& upstreams) {
+  retrieval::StoreOptions options;
+  options.embedders = upstreams.embeddings.embedders();
+  options.embedder = settings.retrieval_embedder;
+  options.query_embed_timeout = absl::Milliseconds(settings.retrieval_embed_timeout_ms);
+  // The other half goes on answering what needs no upstream.
+  options.query_embeds_max = std::max(1, settings.worker_threads / 2);
+  return options;
+}
+
 // Members stand in the order they are built; each uses only those above it.
 class ServerApp final : public App {
  public:
   ServerApp(const config::Settings& settings, Clock& clock, FolderLock folder_lock,
-            std::unique_ptr<storage::Database> database,
+            std::unique_ptr<storage::Database> database, std::unique_ptr<Upstreams> upstreams,
             std::unique_ptr<retrieval::DocumentStore> documents)
       : settings_(settings),
         clock_(clock),
@@ -60,10 +84,12 @@ class ServerApp final : public App {
         database_(std::move(database)),
         writer_(*database_, storage::GroupWriter::Options()),
         ledger_(*database_, writer_, LedgerOptions(settings)),
+        upstreams_(std::move(upstreams)),
+        timer_(upstreams_->timer),
         documents_(std::move(documents)),
-        http_(net::HttpClient::Options()),
         extractive_(*documents_, timer_, {settings.words_per_second}),
-        models_(settings.models, http_, timer_, clock_, extractive_),
+        models_(settings.models, upstreams_->http, timer_, clock_, upstreams_->embeddings,
+                extractive_),
         executor_(settings.worker_threads, settings.worker_queue_max),
         turn_executor_(settings.worker_threads, settings.worker_queue_max),
         chat_(models_.catalog(), *documents_, turn_executor_, clock_,
@@ -130,6 +156,7 @@ class ServerApp final : public App {
   std::vector<std::unique_ptr<jobs::JobKind>> JobKinds() {
     std::vector<std::unique_ptr<jobs::JobKind>> kinds;
     kinds.push_back(std::make_unique<tasks::IndexDocumentsJob>(*documents_));
+    kinds.push_back(std::make_unique<tasks::RollbackIndexJob>(*documents_));
     kinds.push_back(std::make_unique<tasks::AnalyzeUsageJob>(ledger_, clock_));
     kinds.push_back(std::make_unique<tasks::EvaluateJob>(*documents_, clock_));
     return kinds;
@@ -184,9 +211,9 @@ class ServerApp final : public App {
   std::unique_ptr<storage::Database> database_;
   storage::GroupWriter writer_;
   usage::Ledger ledger_;
+  const std::unique_ptr<Upstreams> upstreams_;
+  Timer& timer_;
   std::unique_ptr<retrieval::DocumentStore> documents_;
-  Timer timer_;
-  net::HttpClient http_;
   chat::ExtractiveModel extractive_;
   ModelStack models_;
   Executor executor_;
@@ -214,12 +241,14 @@ absl::StatusOr<std::unique_ptr<App>> App::Build(const config::Settings& settings
   AIB_ASSIGN_OR_RETURN(auto folder_lock, FolderLock::Take(settings.data_dir));
   AIB_ASSIGN_OR_RETURN(auto database, storage::OpenSqlite(settings.DatabasePath()));
   AIB_RETURN_IF_ERROR(retrieval::UseLanguage(settings.retrieval_language));
-  retrieval::StoreOptions store_options;
+  auto upstreams = std::make_unique<Upstreams>(settings.models);
+  retrieval::StoreOptions store_options = StoreOptionsOf(settings, *upstreams);
   AIB_ASSIGN_OR_RETURN(store_options.legs, retrieval::LegSet::Parse(settings.retrieval_legs));
   AIB_ASSIGN_OR_RETURN(auto documents,
-                       retrieval::DocumentStore::Open(*database, clock, store_options));
-  auto app = std::make_unique<ServerApp>(settings, clock, std::move(folder_lock),
-                                         std::move(database), std::move(documents));
+                       retrieval::DocumentStore::Open(*database, clock, std::move(store_options)));
+  auto app =
+      std::make_unique<ServerApp>(settings, clock, std::move(folder_lock), std::move(database),
+                                  std::move(upstreams), std::move(documents));
   AIB_RETURN_IF_ERROR(app->Start());
   return std::unique_ptr<App>(std::move(app));
 }

@@ -10,7 +10,6 @@
 #include "server/models/circuit_breaker.h"
 #include "server/models/concurrency_cap.h"
 #include "server/models/fallback.h"
-#include "server/models/openai_embedding_model.h"
 #include "server/models/openai_model.h"
 #include "server/models/retry.h"
 
@@ -20,16 +19,9 @@ namespace {
 using config::ModelSettings;
 using config::UpstreamSettings;
 
-// The longest wait between two attempts that no Retry-After asks for.
-constexpr absl::Duration kRetryCap = absl::Seconds(5);
 // So that an upstream which is well again is found out soon, and within a Retry-After that is
 // waited for.
 constexpr absl::Duration kCircuitOpenMax = absl::Seconds(5);
-
-net::HttpTimeouts TimeoutsOf(const config::UpstreamTimeouts& timeouts) {
-  return {absl::Milliseconds(timeouts.connect_ms), absl::Milliseconds(timeouts.first_token_ms),
-          absl::Milliseconds(timeouts.idle_ms), absl::Milliseconds(timeouts.total_ms)};
-}
 
 template <class Adapter>
 std::unique_ptr<models::LanguageModel> MakeAdapter(net::HttpClient& http,
@@ -51,16 +43,6 @@ double Random() {
   return absl::Uniform(bits, 0.0, 1.0);
 }
 
-models::Retry::Options RetryOptions(const ModelSettings& model) {
-  models::Retry::Options options;
-  options.retries = model.retries;
-  options.base = absl::Milliseconds(model.retry_base_ms);
-  options.cap = kRetryCap;
-  options.wait_max = absl::Milliseconds(model.retry_wait_max_ms);
-  options.random = Random;
-  return options;
-}
-
 models::Circuit::Options CircuitOptions(const ModelSettings& model) {
   models::Circuit::Options options;
   options.failures = model.breaker_failures;
@@ -73,17 +55,15 @@ models::Circuit::Options CircuitOptions(const ModelSettings& model) {
 
 // What the settings have checked (names taken once, fallbacks that exist) is not checked again.
 ModelStack::ModelStack(const std::vector<ModelSettings>& settings, net::HttpClient& http,
-                       Timer& timer, Clock& clock, models::LanguageModel& embedded)
+                       Timer& timer, Clock& clock, const EmbeddingStack& embeddings,
+                       models::LanguageModel& embedded)
     : http_(http), timer_(timer), clock_(clock) {
   std::map<std::string, models::LanguageModel*> bases = {{embedded.info().id, &embedded}};
   for (const ModelSettings& model : settings) {
     if (model.kind == ModelSettings::Kind::kChat) bases[model.name] = &BuildBase(model);
   }
   for (const ModelSettings& model : settings) {
-    if (model.kind == ModelSettings::Kind::kEmbedding) {
-      AddEmbedding(model);
-      continue;
-    }
+    if (model.kind != ModelSettings::Kind::kChat) continue;
     std::vector<models::LanguageModel*> chain = {bases.at(model.name)};
     for (const std::string& name : model.fallbacks) chain.push_back(bases.at(name));
     models::LanguageModel& whole =
@@ -92,6 +72,7 @@ ModelStack::ModelStack(const std::vector<ModelSettings>& settings, net::HttpClie
     catalog_.Add(whole, model.aliases).IgnoreError();
   }
   catalog_.Add(embedded).IgnoreError();
+  embeddings.AddTo(catalog_);
 }
 
 models::LanguageModel& ModelStack::BuildBase(const ModelSettings& model) {
@@ -107,7 +88,7 @@ models::LanguageModel& ModelStack::BuildBase(const ModelSettings& model) {
         std::make_unique<models::Balance>(std::move(info), std::move(upstreams), timer_, Random));
   }
   if (model.retries == 0) return *base;
-  return Own(std::make_unique<models::Retry>(*base, timer_, RetryOptions(model)));
+  return Own(std::make_unique<models::Retry>(*base, timer_, RetryOptionsOf(model)));
 }
 
 models::LanguageModel& ModelStack::BuildUpstream(const ModelSettings& model,
@@ -126,18 +107,6 @@ models::LanguageModel& ModelStack::BuildUpstream(const ModelSettings& model,
   if (model.breaker_failures == 0) return *built;
   return Own(
       std::make_unique<models::CircuitBreaker>(*built, timer_, clock_, CircuitOptions(model)));
-}
-
-void ModelStack::AddEmbedding(const ModelSettings& model) {
-  const UpstreamSettings& upstream = model.upstreams.front();  // there is one
-  models::OpenAiEmbeddingModel::Options options;
-  options.id = model.name;
-  options.upstream_model = upstream.model;
-  options.base_url = upstream.base_url;
-  options.api_key = upstream.api_key;
-  options.timeouts = TimeoutsOf(upstream.timeouts);
-  embedding_.push_back(std::make_unique<models::OpenAiEmbeddingModel>(http_, std::move(options)));
-  catalog_.Add(*embedding_.back(), model.aliases).IgnoreError();
 }
 
 models::LanguageModel& ModelStack::Own(std::unique_ptr<models::LanguageModel> model) {

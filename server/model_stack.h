@@ -11,7 +11,7 @@
 #include "server/base/clock.h"
 #include "server/base/timer.h"
 #include "server/config/models.h"
-#include "server/models/embedding_model.h"
+#include "server/embedding_stack.h"
 #include "server/models/language_model.h"
 #include "server/models/model_catalog.h"
 #include "server/net/http_client.h"
@@ -29,10 +29,12 @@ namespace aibackend {
 // Owns all of them. The models are thread-safe; building is not.
 class ModelStack {
  public:
-  // `embedded` serves beside them, as the last of the catalog and as a fallback by its name.
+  // `embedded` serves beside them, as the last of the catalog and as a fallback by its name. The
+  // catalog gets the models of `embeddings` too.
   // References outlive the stack.
   ModelStack(const std::vector<config::ModelSettings>& settings, net::HttpClient& http,
-             Timer& timer, Clock& clock, models::LanguageModel& embedded);
+             Timer& timer, Clock& clock, const EmbeddingStack& embeddings,
+             models::LanguageModel& embedded);
 
   const models::ModelCatalog& catalog() const { return catalog_; }
 
@@ -41,14 +43,12 @@ class ModelStack {
   models::LanguageModel& BuildUpstream(const config::ModelSettings& model,
                                        const config::UpstreamSettings& upstream);
   models::LanguageModel& BuildBase(const config::ModelSettings& model);
-  void AddEmbedding(const config::ModelSettings& model);
 
   net::HttpClient& http_;
   Timer& timer_;
   Clock& clock_;
   // In the order they were built: a decorator after what it decorates.
   std::vector<std::unique_ptr<models::LanguageModel>> language_;
-  std::vector<std::unique_ptr<models::EmbeddingModel>> embedding_;
   models::ModelCatalog catalog_;
 };
 

@@ -1,5 +1,6 @@
 #include "server/config/settings.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <iterator>
 #include <memory>
@@ -21,6 +22,7 @@ namespace {
 constexpr char kVersion[] = "0.1.0";
 constexpr char kRetrievalLegs[] =
     "words,bigrams,chars,unstemmed,expanded,dense,feedback,neighbours";
+constexpr char kFittedEmbedder[] = "fitted";
 constexpr size_t kAdminKeyBytesMin = 16;  // shorter ones can be guessed
 
 // What the stemmer of retrieval/ knows; config_test compares the two.
@@ -214,6 +216,18 @@ void Declare(CLI::App& app, Settings& s) {
       ->default_val(kRetrievalLegs)
       ->check(CLI::IsMember(std::vector<std::string>(absl::StrSplit(kRetrievalLegs, ','))))
       ->group("Models");
+  app.add_option("--retrieval-embedder", s.retrieval_embedder,
+                 "What embeds the documents of new collections: fitted (made from their own texts) "
+                 "or the name of an embedding model")
+      ->envname("AIB_RETRIEVAL_EMBEDDER")
+      ->default_val("fitted")
+      ->group("Models");
+  app.add_option("--retrieval-embed-timeout-ms", s.retrieval_embed_timeout_ms,
+                 "How long a query waits for its embedding; after it the word legs serve alone")
+      ->envname("AIB_RETRIEVAL_EMBED_TIMEOUT_MS")
+      ->default_val(2'000)
+      ->check(positive_ms)
+      ->group("Models");
 
   app.add_option("--worker-threads", s.worker_threads,
                  "Threads for chats, and as many for other calls")
@@ -351,6 +365,22 @@ void CheckUpstreams(const Settings& s, std::vector<std::string>* problems) {
   check("anthropic-base-url", s.anthropic_base_url, "anthropic-model", s.anthropic_model);
 }
 
+// What embeds documents is one of the models.
+void CheckEmbedders(const Settings& s, std::vector<std::string>* problems) {
+  std::vector<std::string> known = {kFittedEmbedder};
+  for (const ModelSettings& model : s.models) {
+    if (model.kind != ModelSettings::Kind::kEmbedding) continue;
+    if (model.name == kFittedEmbedder) {
+      problems->push_back(absl::StrCat("models.", model.name,
+                                       ": this name is what embeds documents without a model"));
+    }
+    known.push_back(model.name);
+  }
+  if (std::find(known.begin(), known.end(), s.retrieval_embedder) != known.end()) return;
+  problems->push_back(absl::StrCat("retrieval-embedder: must be one of ",
+                                   absl::StrJoin(known, ", "), "; got ", s.retrieval_embedder));
+}
+
 // What no single bound can say.
 absl::Status CheckMeaning(const Settings& s) {
   std::vector<std::string> problems;
@@ -367,6 +397,7 @@ absl::Status CheckMeaning(const Settings& s) {
     problems.push_back(absl::StrCat("admin-key: must have at least ", kAdminKeyBytesMin, " bytes"));
   }
   CheckUpstreams(s, &problems);
+  CheckEmbedders(s, &problems);
   if (problems.empty()) problems = NameProblems(s.models);
   if (problems.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrJoin(problems, "\n"));

@@ -21,6 +21,8 @@ struct Settings {
   bool retrieval_strict = false;
   std::string retrieval_language = "english";  // as libstemmer names it, or "none"
   std::vector<std::string> retrieval_legs;
+  std::string retrieval_embedder;
+  int retrieval_embed_timeout_ms = 0;
   int drain_timeout_ms = 0;
   int resume_window_ms = 0;
 

@@ -23,21 +23,26 @@ bool MayPass(const absl::Status& status) {
 
 }  // namespace
 
+absl::optional<absl::Duration> RetrySchedule::Next(const absl::Status& failed) {
+  if (retries_ >= options_.retries || !MayPass(failed)) return absl::nullopt;
+  const absl::Duration asked = RetryAfterOf(failed).value_or(absl::ZeroDuration());
+  if (asked > options_.wait_max) return absl::nullopt;
+  ++retries_;
+  const absl::Duration ceiling = std::min(options_.cap, backoff_);
+  if (backoff_ < options_.cap) backoff_ *= 2;
+  return asked + options_.random() * ceiling;
+}
+
 class Retry::Policy final : public AttemptPolicy {
  public:
-  explicit Policy(const Retry& retry) : retry_(retry) {}
+  explicit Policy(const Retry& retry) : retry_(retry), schedule_(retry.options_) {}
 
   Attempt First() override { return After(absl::ZeroDuration()); }
 
   absl::optional<Attempt> Next(const GenerateRequest&, GenerateResult& failed) override {
-    const Options& options = retry_.options_;
-    if (retries_ >= options.retries || !MayPass(failed.status)) return absl::nullopt;
-    const absl::Duration asked = RetryAfterOf(failed.status).value_or(absl::ZeroDuration());
-    if (asked > options.wait_max) return absl::nullopt;
-    ++retries_;
-    const absl::Duration ceiling = std::min(options.cap, backoff_);
-    if (backoff_ < options.cap) backoff_ *= 2;
-    return After(asked + options.random() * ceiling);
+    const absl::optional<absl::Duration> wait = schedule_.Next(failed.status);
+    if (!wait) return absl::nullopt;
+    return After(*wait);
   }
 
  private:
@@ -49,8 +54,7 @@ class Retry::Policy final : public AttemptPolicy {
   }
 
   const Retry& retry_;
-  int retries_ = 0;
-  absl::Duration backoff_ = retry_.options_.base;  // not above twice the cap
+  RetrySchedule schedule_;
 };
 
 Retry::Retry(LanguageModel& inner, Timer& timer, Options options)

@@ -23,7 +23,7 @@ struct CollectionIndex::PreparedChunk {
   size_t ordinal = 0;
   ChunkTerms terms;
   std::shared_ptr<const MetadataFields> metadata;
-  std::vector<float> vector;  // empty where no space is fitted
+  std::vector<float> vector;  // empty: there is none
 };
 
 // The same for a chunk that goes.
@@ -41,21 +41,38 @@ CollectionIndex::Fitted::Fitted(std::shared_ptr<const FittedSpace> s)
                   TopRows* results) { vectors.Search(queries, count, results); },
            Int8Scan::kBatchQueriesMax, std::max(1U, std::thread::hardware_concurrency())) {}
 
-std::vector<CollectionIndex::PreparedChunk> CollectionIndex::Prepare(
-    const DocumentPtr& document) const {
+CollectionIndex::Fitted::Fitted(OutsideSpace o)
+    : outside(std::move(o)),
+      vectors(outside.dimensions),
+      gate([this](const VectorQuery* queries, size_t count,
+                  TopRows* results) { vectors.Search(queries, count, results); },
+           Int8Scan::kBatchQueriesMax, std::max(1U, std::thread::hardware_concurrency())) {}
+
+void CollectionIndex::Fitted::AddRow(const std::vector<float>& vector) {
+  const std::vector<float> zeros(vector.empty() ? vectors.dimensions() : 0);
+  vectors.Add(vector.empty() ? zeros.data() : vector.data());
+}
+
+std::vector<CollectionIndex::PreparedChunk> CollectionIndex::Prepare(const Change& change) const {
   std::shared_ptr<const FittedSpace> space;
+  size_t dimensions = 0;
   {
     absl::ReaderMutexLock lock(&mutex_);
     if (fitted_ != nullptr) space = fitted_->space;
+    if (fitted_ != nullptr) dimensions = fitted_->vectors.dimensions();
   }
+  const DocumentPtr& document = change.added;
   const auto metadata = FieldsOf(*document);
   std::vector<PreparedChunk> prepared;
   for (size_t i = 0; i < document->chunks.size(); ++i) {
     PreparedChunk chunk{
         document, i, AnalyzeChunk(document->title, document->ChunkText(i)), metadata, {}};
     if (space != nullptr) {
-      chunk.vector.resize(space->dimensions());
+      chunk.vector.resize(dimensions);
       space->Embed(chunk.terms.text.words, chunk.vector.data());
+    } else if (dimensions > 0 && change.vectors != nullptr &&
+               change.vectors->at(i).size() == dimensions) {
+      chunk.vector = change.vectors->at(i);
     }
     prepared.push_back(std::move(chunk));
   }
@@ -74,7 +91,7 @@ void CollectionIndex::Apply(const std::vector<Change>& changes) {
     std::vector<Removal> removals = PrepareRemoval(gone);
     std::move(removals.begin(), removals.end(), std::back_inserter(removed));
     if (change.added != nullptr) {
-      std::vector<PreparedChunk> prepared = Prepare(change.added);
+      std::vector<PreparedChunk> prepared = Prepare(change);
       std::move(prepared.begin(), prepared.end(), std::back_inserter(added));
     }
     if (added.size() + removed.size() >= kStepChunks) {
@@ -107,11 +124,13 @@ void CollectionIndex::AddChunk(PreparedChunk chunk) {
   lexical_.Add(slot, chunk.terms);
   metadata_.Add(slot, *chunk.metadata);
   if (fitted_ != nullptr) {
-    fitted_->vectors.Add(chunk.vector.data());
+    fitted_->AddRow(chunk.vector);
     fitted_->expanded.Add(slot, chunk.terms.words_weighted);
   }
   present_.Add(slot);
-  chunks_.push_back({std::move(chunk.document), chunk.ordinal, std::move(chunk.terms.text.words)});
+  embedded_ += chunk.vector.empty() ? 0 : 1;
+  chunks_.push_back({std::move(chunk.document), chunk.ordinal, std::move(chunk.terms.text.words),
+                     !chunk.vector.empty()});
 }
 
 CollectionIndex::SlotRange CollectionIndex::SlotsOf(int64_t seq) const {
@@ -143,6 +162,7 @@ void CollectionIndex::RemoveChunk(const Removal& removal) {
   slots_of_.erase(removal.document->seq);
   lexical_.Remove(removal.slot, removal.terms);
   metadata_.Remove(removal.slot, *removal.metadata);
+  embedded_ -= chunks_[removal.slot].has_vector ? 1 : 0;
   chunks_[removal.slot] = Chunk();
   removed_.push_back(removal.slot);
   present_.Remove(removal.slot);
@@ -162,12 +182,48 @@ bool CollectionIndex::Fit(int generation) {
     fitted->space->Embed(*text, vector.data());
     fitted->vectors.Add(vector.data());
   }
+  embedded_ = chunks_.size() - removed_.size();
+  for (Chunk& chunk : chunks_) chunk.has_vector = chunk.document != nullptr;
+  FinishFit(generation, texts, std::move(fitted));
+  return true;
+}
+
+absl::Status CollectionIndex::FitOutside(int generation, OutsideSpace space, VectorsOf vectors_of) {
+  UseOneMathThread();
+  absl::MutexLock lock(&mutex_);
+  auto fitted = std::make_unique<Fitted>(std::move(space));
+  std::vector<const Bag*> texts;
+  for (size_t first = 0; first < chunks_.size(); first += kStepChunks) {
+    const size_t end = std::min(chunks_.size(), first + kStepChunks);
+    std::vector<ChunkRef> refs;
+    for (size_t slot = first; slot < end; ++slot) {
+      texts.push_back(&chunks_[slot].words);
+      if (chunks_[slot].document == nullptr) continue;
+      refs.push_back({chunks_[slot].document.get(), chunks_[slot].ordinal});
+    }
+    absl::StatusOr<ChunkVectors> vectors = vectors_of(refs);
+    if (!vectors.ok()) return vectors.status();
+    size_t next = 0;
+    for (size_t slot = first; slot < end; ++slot) {
+      std::vector<float> vector;
+      if (chunks_[slot].document != nullptr) vector = std::move(vectors->at(next++));
+      if (vector.size() != fitted->vectors.dimensions()) vector.clear();
+      chunks_[slot].has_vector = !vector.empty();
+      embedded_ += vector.empty() ? 0 : 1;
+      fitted->AddRow(vector);
+    }
+  }
+  FinishFit(generation, texts, std::move(fitted));
+  return absl::OkStatus();
+}
+
+void CollectionIndex::FinishFit(int generation, const std::vector<const Bag*>& texts,
+                                std::unique_ptr<Fitted> fitted) {
   fitted->graph = FindNeighbours(texts, fitted->vectors);
   fitted->chunks = texts.size();
   fitted->generation = generation;
   FitExpanded(*fitted);
   fitted_ = std::move(fitted);
-  return true;
 }
 
 void CollectionIndex::FitExpanded(Fitted& fitted) {
@@ -214,7 +270,13 @@ size_t CollectionIndex::dimensions() const {
 
 size_t CollectionIndex::unembedded_chunks() const {
   absl::ReaderMutexLock lock(&mutex_);
-  return fitted_ == nullptr ? chunks_.size() - removed_.size() : 0;
+  return chunks_.size() - removed_.size() - embedded_;
+}
+
+absl::optional<OutsideSpace> CollectionIndex::outside() const {
+  absl::ReaderMutexLock lock(&mutex_);
+  if (fitted_ == nullptr || fitted_->space != nullptr) return absl::nullopt;
+  return fitted_->outside;
 }
 
 size_t CollectionIndex::slots() const {

@@ -27,10 +27,22 @@
 
 namespace aibackend::retrieval {
 
+// Of an embedder outside, by ordinal of the chunk; empty: there is none. Of length 1.
+using ChunkVectors = std::vector<std::vector<float>>;
+
 // What replaces what: either side may be absent.
 struct Change {
   int64_t removed_seq = 0;  // 0: none
   DocumentPtr added;
+  // Of `added`, where an embedder outside made the index's vectors. Null: its chunks have none.
+  std::shared_ptr<const ChunkVectors> vectors = nullptr;
+};
+
+// Vectors that are made outside of the index.
+struct OutsideSpace {
+  std::string embedder;  // see TextEmbedder
+  std::string key;
+  size_t dimensions = 0;
 };
 
 struct SearchQuery {
@@ -40,6 +52,9 @@ struct SearchQuery {
   const MetadataFilter* filter = nullptr;  // borrowed; null: every document fits
   LegSet legs;
   bool explain = false;
+  // The text's, of length 1; borrowed. Used where an embedder outside made the index's vectors: if
+  // it is null then, or of another size, the word legs serve alone.
+  const std::vector<float>* vector = nullptr;
 };
 
 struct Hit {
@@ -71,6 +86,20 @@ class CollectionIndex {
   // for fewer than kFitChunksMin chunks. Returns whether it did.
   bool Fit(int generation);
 
+  // The same with vectors from outside, for any number of chunks but none. `vectors_of` is asked
+  // for a few chunks at a time; an empty vector, or one of another size, is none. Chunks without
+  // one are left to the word legs.
+  struct ChunkRef {
+    const Document* document = nullptr;
+    size_t ordinal = 0;
+  };
+  using VectorsOf =
+      absl::FunctionRef<absl::StatusOr<ChunkVectors>(const std::vector<ChunkRef>& chunks)>;
+  absl::Status FitOutside(int generation, OutsideSpace space, VectorsOf vectors_of);
+
+  // Of the vectors; absent where the index made them itself, or has none.
+  absl::optional<OutsideSpace> outside() const;
+
   // A filter decides before any score: what doesn't fit it scores 0 in every leg, gives no feedback
   // and speaks for no neighbour. How rare a term is and how long a chunk usually is stay those of
   // the whole collection, as does what is known of the query. Errors: FILTER_FIELD_UNKNOWN.
@@ -96,6 +125,7 @@ class CollectionIndex {
     DocumentPtr document;  // null: removed
     size_t ordinal = 0;
     Bag words;  // what the embedding is fitted on
+    bool has_vector = false;
   };
   struct SlotRange {
     Slot first = 0;
@@ -107,7 +137,8 @@ class CollectionIndex {
 
   // What fitting makes. Grows with later chunks.
   struct Fitted {
-    std::shared_ptr<const FittedSpace> space;
+    std::shared_ptr<const FittedSpace> space;  // null: `outside` is what made the vectors
+    OutsideSpace outside;
     VectorIndex vectors;
     QueryGate gate;  // to vectors.Search(): a lane a core
     NeighbourGraph graph;
@@ -115,15 +146,23 @@ class CollectionIndex {
     size_t chunks = 0;
     int generation = 0;
     explicit Fitted(std::shared_ptr<const FittedSpace> s);
+    explicit Fitted(OutsideSpace o);
+    void AddRow(const std::vector<float>& vector);  // empty: zeros
   };
 
-  std::vector<PreparedChunk> Prepare(const DocumentPtr& document) const;
+  std::vector<PreparedChunk> Prepare(const Change& change) const;
   SlotRange SlotsOf(int64_t seq) const;
   std::vector<Removal> PrepareRemoval(SlotRange range) const;
   void ApplyStep(const std::vector<Removal>& removed, std::vector<PreparedChunk> added);
   void AddChunk(PreparedChunk chunk) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RemoveChunk(const Removal& removal) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void FinishFit(int generation, const std::vector<const Bag*>& texts,
+                 std::unique_ptr<Fitted> fitted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FitExpanded(Fitted& fitted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Writes what the dense leg looks for; false where there is nothing.
+  bool QueryVector(const Bag& words, const SearchQuery& query, float* vector) const
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  Mode ServedMode(const SearchQuery& query) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
   // The best `count` of the allowed slots. `allowed` is borrowed for as long as the ranking.
   Ranking RankFused(const SearchQuery& query, const TextBags& terms, const RowSet& allowed,
@@ -141,7 +180,8 @@ class CollectionIndex {
   MetadataIndex metadata_ ABSL_GUARDED_BY(mutex_);
   std::vector<Chunk> chunks_ ABSL_GUARDED_BY(mutex_);  // by slot
   std::vector<Slot> removed_ ABSL_GUARDED_BY(mutex_);
-  RowSet present_ ABSL_GUARDED_BY(mutex_);  // the slots that are not removed
+  RowSet present_ ABSL_GUARDED_BY(mutex_);       // the slots that are not removed
+  size_t embedded_ ABSL_GUARDED_BY(mutex_) = 0;  // chunks that have a vector from outside
   absl::flat_hash_map<int64_t, SlotRange> slots_of_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<Fitted> fitted_ ABSL_GUARDED_BY(mutex_);
 };

@@ -16,6 +16,21 @@ struct CollectionIndex::Ranking {
   std::vector<Explanation> explanations;  // of the first slots, as many as were asked for
 };
 
+bool CollectionIndex::QueryVector(const Bag& words, const SearchQuery& query, float* vector) const {
+  if (fitted_->space != nullptr) return fitted_->space->Embed(words, vector);
+  std::copy(query.vector->begin(), query.vector->end(), vector);
+  return true;
+}
+
+// Without a vector of this index's embedder the word legs serve.
+Mode CollectionIndex::ServedMode(const SearchQuery& query) const {
+  if (fitted_ == nullptr) return Mode::kLexical;
+  if (fitted_->space != nullptr) return query.mode;
+  const bool fits =
+      query.vector != nullptr && query.vector->size() == fitted_->vectors.dimensions();
+  return fits ? query.mode : Mode::kLexical;
+}
+
 CollectionIndex::Ranking CollectionIndex::RankFused(const SearchQuery& query, const TextBags& terms,
                                                     const RowSet& allowed, size_t count) const {
   Ranking ranking;
@@ -23,13 +38,13 @@ CollectionIndex::Ranking CollectionIndex::RankFused(const SearchQuery& query, co
   view.slots = chunks_.size();
   view.lexical = &lexical_;
   view.allowed = &allowed;
-  if (fitted_ != nullptr && query.mode == Mode::kHybrid) {
+  if (ServedMode(query) == Mode::kHybrid) {
     view.vectors = &fitted_->vectors;
     view.gate = &fitted_->gate;
     view.expanded = &fitted_->expanded;
     view.graph = &fitted_->graph;
     ranking.vector.resize(fitted_->vectors.dimensions());
-    if (!fitted_->space->Embed(terms.words, ranking.vector.data())) ranking.vector.clear();
+    if (!QueryVector(terms.words, query, ranking.vector.data())) ranking.vector.clear();
   }
   HybridSearch search(view, query.legs, scratches_);
   ranking.slots =
@@ -47,7 +62,7 @@ CollectionIndex::Ranking CollectionIndex::RankDense(const SearchQuery& query, co
                                                     const RowSet& allowed, size_t count) const {
   Ranking ranking;
   ranking.vector.resize(fitted_->vectors.dimensions());
-  if (!fitted_->space->Embed(terms.words, ranking.vector.data())) return {};
+  if (!QueryVector(terms.words, query, ranking.vector.data())) return {};
   const TopRows found = fitted_->gate.Search({ranking.vector.data(), count, &allowed});
   if (found.rows.empty()) return ranking;
   const double greatest = found.rows.front().score;
@@ -89,18 +104,22 @@ absl::StatusOr<SearchResult> CollectionIndex::Search(const SearchQuery& query) c
     AIB_ASSIGN_OR_RETURN(chosen, metadata_.Select(*query.filter));
     allowed = &chosen;
   }
-  result.mode = fitted_ == nullptr ? Mode::kLexical : query.mode;
+  result.mode = ServedMode(query);
   result.generation = fitted_ == nullptr ? 0 : fitted_->generation;
   if (allowed->empty()) return result;
   const size_t count = std::max(query.top_k, kConfidenceChunks);
   Ranking ranking = result.mode == Mode::kDense ? RankDense(query, terms, *allowed, count)
                                                 : RankFused(query, terms, *allowed, count);
 
+  // The confidence is measured with cosines of the fitted space. Those of other embedders lie
+  // anywhere, often above 0.5 for texts that have nothing in common.
+  const bool counts_cosines =
+      !ranking.vector.empty() && fitted_ != nullptr && fitted_->space != nullptr;
   std::vector<RankedChunk> best;
   for (const RankedSlot& ranked : ranking.slots) {
     if (best.size() == kConfidenceChunks) break;
     best.push_back({ranked.slot, absl::nullopt});
-    if (ranking.vector.empty()) continue;
+    if (!counts_cosines) continue;
     best.back().cosine = ScoreOf(ranking.vector.data(), fitted_->vectors.Row(ranked.slot),
                                  fitted_->vectors.dimensions());
   }

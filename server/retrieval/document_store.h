@@ -13,6 +13,7 @@
 #include "server/base/clock.h"
 #include "server/retrieval/leg_set.h"
 #include "server/retrieval/retriever.h"
+#include "server/retrieval/text_embedder.h"
 #include "server/storage/database.h"
 
 namespace aibackend::retrieval {
@@ -65,27 +66,42 @@ struct CollectionPage {
   std::string next_page_token;
 };
 
+// What a collection's next generation is to be made with.
+struct RebuildRequest {
+  std::string embedder;  // kFittedEmbedder or an embedder's name; empty: the collection's own
+  // Not empty: who asks. Where the serving generation was made for it already, that one is the
+  // result: a job that is run again after a crash makes no second one.
+  std::string order_id;
+};
+
 struct RebuildResult {
   int64_t documents = 0;
   int64_t chunks = 0;
   int generation = 0;
+  std::string embedder;
 };
 
 struct StoreOptions {
-  LegSet legs;  // what hybrid and lexical searches sum up
+  LegSet legs;                             // what hybrid and lexical searches sum up
+  std::vector<TextEmbedder*> embedders;    // outlive the store; no two of one name
+  std::string embedder = kFittedEmbedder;  // of collections that have no generation yet
+  absl::Duration query_embed_timeout = absl::Seconds(2);
+  int query_embeds_max = 2;  // searches that may wait for an embedder at once; others don't
 };
 
 // Thread-safe; calls block on the database. One writer at a time changes a collection; searches go
 // on meanwhile.
 class DocumentStore : public Retriever {
  public:
-  // Loads every collection from the database and fits its embedding; blocks until searches can be
-  // served.
+  // Loads every collection from the database and fits its embedding, or takes the vectors of its
+  // embedder from the database: no embedder is asked. Blocks until searches can be served.
   static absl::StatusOr<std::unique_ptr<DocumentStore>> Open(storage::Database& database,
                                                              Clock& clock,
-                                                             const StoreOptions& options = {});
+                                                             StoreOptions options = {});
 
   // Stores and indexes the documents of one call, all or none. Errors name "documents[i].field".
+  // Where the collection's embedder doesn't answer in time they are stored all the same: the word
+  // legs find them, and OnOutgrown's callback is called.
   virtual absl::StatusOr<std::vector<AddedDocument>> Add(const CollectionId& collection,
                                                          std::vector<StoredDocument> documents) = 0;
   virtual absl::StatusOr<StoredDocument> Get(const CollectionId& collection,
@@ -104,16 +120,34 @@ class DocumentStore : public Retriever {
   // COLLECTION_NOT_FOUND.
   virtual absl::StatusOr<int64_t> DeleteCollection(const CollectionId& collection) = 0;
 
-  // Cuts every document of the collection again, fits a new embedding beside the old one and swaps
-  // it in: the next generation. `progress(done, total, what)` is called between steps and may
-  // return an error to stop; then the old generation goes on.
-  virtual absl::StatusOr<RebuildResult> Rebuild(
-      const CollectionId& collection,
-      absl::FunctionRef<absl::Status(int64_t done, int64_t total, absl::string_view what)>
-          progress) = 0;
+  using Progress =
+      absl::FunctionRef<absl::Status(int64_t done, int64_t total, absl::string_view what)>;
 
-  // Called (on the thread that changed it) with a collection that has outgrown its fitted embedding
-  // 1.5 times, or shrunk to less than two thirds of what that was fitted on.
+  // MODEL_NOT_FOUND for a name that is neither "fitted" nor an embedder's.
+  virtual absl::Status CheckEmbedder(const std::string& name) const = 0;
+
+  // Cuts every document of the collection again, embeds what no vector is kept of, fits beside the
+  // old generation and swaps the new one in. `progress(done, total, what)` is called between steps
+  // and may return an error to stop. After any error the old generation goes on; what was embedded
+  // is kept for the next try. Errors: as CheckEmbedder; the embedder's.
+  virtual absl::StatusOr<RebuildResult> Rebuild(const CollectionId& collection,
+                                                const RebuildRequest& request,
+                                                Progress progress) = 0;
+  absl::StatusOr<RebuildResult> Rebuild(const CollectionId& collection, Progress progress) {
+    return Rebuild(collection, RebuildRequest(), progress);
+  }
+
+  // The same, with the embedder of a former generation, by number; 0: of the one before the
+  // serving one. Works while the embedder is away: texts without a vector are left to the word
+  // legs. Errors: FIELD_INVALID where there is no such generation; as CheckEmbedder.
+  virtual absl::StatusOr<RebuildResult> Rollback(const CollectionId& collection, int generation,
+                                                 const std::string& order_id,
+                                                 Progress progress) = 0;
+
+  // Called (on a thread that changes it or searches) with a collection that should be rebuilt: it
+  // has outgrown its fit 1.5 times, or shrunk to less than two thirds of it, or there are chunks
+  // without a vector while its embedder may answer. Called from here, too, for those that are so
+  // from the start.
   virtual void OnOutgrown(std::function<void(const CollectionId& collection)> callback) = 0;
 };
 

@@ -82,7 +82,8 @@ absl::Status ReplaceChunks(Session& session, const Document& document) {
 absl::StatusOr<std::vector<CollectionId>> ReadCollections(Session& session) {
   std::vector<CollectionId> ids;
   AIB_RETURN_IF_ERROR(
-      session.Query("SELECT DISTINCT tenant, collection FROM documents ORDER BY tenant, collection",
+      session.Query("SELECT tenant, collection FROM documents UNION "
+                    "SELECT tenant, collection FROM index_generations ORDER BY 1, 2",
                     {}, [&](const Row& row) {
                       ids.push_back({row.Text(1), row.Text(0)});
                     }));
@@ -226,12 +227,14 @@ absl::StatusOr<std::vector<Generation>> ReadGenerations(Session& session,
                                                         const CollectionId& collection) {
   std::vector<Generation> generations;
   AIB_RETURN_IF_ERROR(session.Query(
-      "SELECT generation, embedder, dimensions, created_at, fitted_chunks FROM index_generations "
+      "SELECT generation, embedder, dimensions, created_at, fitted_chunks, order_id "
+      "FROM index_generations "
       "WHERE tenant = $1 AND collection = $2 ORDER BY generation DESC",
       {collection.tenant, collection.name}, [&](const Row& row) {
         generations.push_back({{static_cast<int>(row.Int(0)), row.Text(1),
                                 static_cast<int>(row.Int(2)), absl::FromUnixMicros(row.Int(3))},
-                               row.Int(4)});
+                               row.Int(4),
+                               row.Text(5)});
       }));
   return generations;
 }
@@ -241,13 +244,16 @@ absl::Status WriteGeneration(Session& session, const CollectionId& collection,
   AIB_RETURN_IF_ERROR(
       session
           .Execute("INSERT INTO index_generations (tenant, collection, generation, embedder, "
-                   "dimensions, fitted_chunks, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7) "
+                   "dimensions, fitted_chunks, created_at, order_id) "
+                   "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) "
                    "ON CONFLICT (tenant, collection, generation) DO UPDATE SET "
                    "embedder = excluded.embedder, dimensions = excluded.dimensions, "
-                   "fitted_chunks = excluded.fitted_chunks, created_at = excluded.created_at",
+                   "fitted_chunks = excluded.fitted_chunks, created_at = excluded.created_at, "
+                   "order_id = excluded.order_id",
                    {collection.tenant, collection.name, int64_t{generation.info.number},
                     generation.info.embedder, int64_t{generation.info.dimensions},
-                    generation.fitted_chunks, absl::ToUnixMicros(generation.info.created_at)})
+                    generation.fitted_chunks, absl::ToUnixMicros(generation.info.created_at),
+                    generation.order_id})
           .status());
   return session
       .Execute(

@@ -25,6 +25,7 @@ absl::Status DeleteDocument(storage::Session& session, int64_t seq);
 // Stores where a document is cut now.
 absl::Status ReplaceChunks(storage::Session& session, const Document& document);
 
+// Those that hold documents, and those that did and have a generation.
 absl::StatusOr<std::vector<CollectionId>> ReadCollections(storage::Session& session);
 
 // Documents after `after_seq`, with their chunks, in the order of arrival. Chunks that don't fit
@@ -67,6 +68,7 @@ absl::StatusOr<int64_t> DeleteCollection(storage::Session& session, const Collec
 struct Generation {
   GenerationInfo info;
   int64_t fitted_chunks = 0;
+  std::string order_id;  // see RebuildRequest
 };
 
 // Newest first: the first serves.

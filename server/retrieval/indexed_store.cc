@@ -64,10 +64,14 @@ absl::StatusOr<RetrieveResult> IndexedStore::Retrieve(const RetrieveQuery& query
   search.filter = &query.filter;
   search.legs = options_.legs;
   search.explain = query.explain;
+  // Of the index's own embedder: whatever is swapped in meanwhile, the dimensions fit.
+  const QueryVectors::Vector vector = VectorOfQuery(*index, query, search.text);
+  search.vector = vector.get();
   AIB_ASSIGN_OR_RETURN(SearchResult found, index->Search(search));
   result.mode = found.mode;
   result.generation = found.generation;
   result.confidence = found.confidence;
+  if (vector != nullptr && index->unembedded_chunks() > 0) ReportIfEmbedderIsBack(query.collection);
   for (Hit& hit : found.hits) {
     if (hit.score >= query.min_score) result.matches.push_back(ToMatch(std::move(hit)));
   }
@@ -84,8 +88,11 @@ std::vector<Retriever::WeightedTerm> IndexedStore::Analyze(absl::string_view tex
 // --- Changing
 
 void IndexedStore::Publish(const CollectionId& collection, std::shared_ptr<CollectionIndex> index) {
-  Collection& state = collections_[collection];
-  if (state.index != index) state.has_reported_outgrown = false;
+  Collection& state = StateOf(collection);
+  if (state.index != index) {
+    state.has_reported_outgrown = false;
+    state.failures_at_report.reset();
+  }
   state.index = index;
   absl::MutexLock lock(&mutex_);
   indexes_[collection] = std::move(index);
@@ -104,9 +111,12 @@ absl::StatusOr<std::vector<AddedDocument>> IndexedStore::Add(
 
   std::vector<AddedDocument> added;
   {
+    // What is found now isn't forgotten before it is stored.
+    absl::ReaderMutexLock in_use(&vectors_.in_use());
+    const EmbeddedDocuments embedded = EmbedForAdd(collection, cut);
     absl::MutexLock lock(&writer_);
     std::map<std::string, Plan> plan;
-    added = MakePlan(collections_[collection], std::move(cut), plan);
+    added = MakePlan(StateOf(collection), std::move(cut), plan);
     const auto store = [&](storage::Session& session) -> absl::Status {
       for (auto& [id, change] : plan) {
         if (change.after == nullptr) continue;
@@ -118,7 +128,7 @@ absl::StatusOr<std::vector<AddedDocument>> IndexedStore::Add(
       return absl::OkStatus();
     };
     AIB_RETURN_IF_ERROR(database_.Write(store));
-    ApplyPlan(collection, std::move(plan));
+    ApplyPlan(collection, std::move(plan), embedded);
   }
   ReportIfOutgrown(collection);
   return added;
@@ -152,8 +162,12 @@ std::vector<AddedDocument> IndexedStore::MakePlan(const Collection& state,
   return added;
 }
 
-void IndexedStore::ApplyPlan(const CollectionId& name, std::map<std::string, Plan> plan) {
-  Collection& state = collections_[name];
+void IndexedStore::ApplyPlan(const CollectionId& name, std::map<std::string, Plan> plan,
+                             const EmbeddedDocuments& embedded) {
+  Collection& state = StateOf(name);
+  // Another embedder may have taken over since they were made.
+  const absl::optional<OutsideSpace> space = state.index->outside();
+  const bool are_vectors_used = space && space->key == embedded.key;
   std::vector<Change> changes;
   size_t chunks = state.index->chunks();
   for (auto& [id, change] : plan) {
@@ -161,11 +175,14 @@ void IndexedStore::ApplyPlan(const CollectionId& name, std::map<std::string, Pla
     chunks += change.after->chunks.size();
     if (change.before != nullptr) chunks -= change.before->chunks.size();
     state.documents[id] = change.after;
-    changes.push_back({change.before == nullptr ? 0 : change.before->seq, change.after});
+    const auto vectors = embedded.vectors.find(change.after.get());
+    changes.push_back(
+        {change.before == nullptr ? 0 : change.before->seq, change.after,
+         are_vectors_used && vectors != embedded.vectors.end() ? vectors->second : nullptr});
   }
   std::sort(changes.begin(), changes.end(),
             [](const Change& a, const Change& b) { return a.added->seq < b.added->seq; });
-  if (FitsInline(state, chunks)) {
+  if (FitsInline(state, chunks, !embedded.vectors.empty())) {
     FitAll(name, state.generation + 1);
     return;
   }
@@ -175,9 +192,11 @@ void IndexedStore::ApplyPlan(const CollectionId& name, std::map<std::string, Pla
 
 // True for a first fit that is small, and where removed chunks have piled up because nobody rebuilt
 // the collection.
-bool IndexedStore::FitsInline(const Collection& state, size_t chunks) const {
+bool IndexedStore::FitsInline(const Collection& state, size_t chunks, bool has_vectors) const {
+  const bool is_ready =
+      state.embedder == kFittedEmbedder ? chunks >= kFitChunksMin : has_vectors && chunks > 0;
   const bool is_first =
-      state.index->fitted_chunks() == 0 && chunks >= kFitChunksMin && chunks <= kInlineFitChunksMax;
+      state.index->fitted_chunks() == 0 && is_ready && chunks <= kInlineFitChunksMax;
   const bool is_littered = state.index->slots() > 4 * std::max(chunks, kInlineFitChunksMax);
   return is_first || is_littered;
 }
@@ -203,24 +222,45 @@ absl::Status IndexedStore::DeleteStored(const CollectionId& collection, const st
 }
 
 void IndexedStore::OnOutgrown(std::function<void(const CollectionId& collection)> callback) {
-  absl::MutexLock lock(&writer_);
-  on_outgrown_ = std::move(callback);
+  std::vector<CollectionId> lacking;
+  {
+    absl::MutexLock lock(&writer_);
+    on_outgrown_ = std::move(callback);
+    for (const auto& [name, state] : collections_) {
+      if (state.embedder != kFittedEmbedder) lacking.push_back(name);
+    }
+  }
+  for (const CollectionId& name : lacking) ReportIfOutgrown(name);
+}
+
+// Notes that it was reported.
+bool IndexedStore::ShouldReport(Collection& state) const {
+  if (!on_outgrown_) return false;
+  const auto fitted = static_cast<double>(state.index->fitted_chunks());
+  const auto chunks = static_cast<double>(state.index->chunks());
+  const auto slots = static_cast<double>(state.index->slots());
+  // Also where much of what the embedding was fitted on has gone: it speaks of other texts then.
+  const bool is_outgrown =
+      state.index->chunks() >= kFitChunksMin &&
+      (slots >= kOutgrownFactor * fitted || kOutgrownFactor * chunks <= fitted);
+  bool should = is_outgrown && !std::exchange(state.has_reported_outgrown, is_outgrown);
+  const WatchedEmbedder* embedder = FindEmbedder(state.embedder);
+  if (embedder == nullptr) return should && state.embedder == kFittedEmbedder;
+  // Once for an index, and again when an embedder that failed since has answered.
+  const bool is_news = !state.failures_at_report ||
+                       (!embedder->IsAway() && *state.failures_at_report != embedder->failures());
+  if (state.index->unembedded_chunks() > 0 && is_news) {
+    state.failures_at_report = embedder->failures();
+    should = true;
+  }
+  return should;
 }
 
 void IndexedStore::ReportIfOutgrown(const CollectionId& name) {
   std::function<void(const CollectionId&)> callback;
   {
     absl::MutexLock lock(&writer_);
-    Collection& state = collections_[name];
-    const auto fitted = static_cast<double>(state.index->fitted_chunks());
-    const auto chunks = static_cast<double>(state.index->chunks());
-    const auto slots = static_cast<double>(state.index->slots());
-    // Also where much of what the embedding was fitted on has gone: it speaks of other texts then.
-    const bool is_outgrown =
-        state.index->chunks() >= kFitChunksMin &&
-        (slots >= kOutgrownFactor * fitted || kOutgrownFactor * chunks <= fitted);
-    if (!is_outgrown || state.has_reported_outgrown || !on_outgrown_) return;
-    state.has_reported_outgrown = true;
+    if (!ShouldReport(StateOf(name))) return;
     callback = on_outgrown_;
   }
   callback(name);
@@ -304,8 +344,7 @@ void IndexedStore::FillUnembedded(CollectionInfo& info) const {
 }
 
 absl::StatusOr<int64_t> IndexedStore::DeleteCollection(const CollectionId& collection) {
-  // A rebuild that runs would bring its documents back.
-  absl::MutexLock no_rebuild(&rebuilding_);
+  // A rebuild that runs finds out when it catches up: it may wait long for an embedder.
   absl::MutexLock lock(&writer_);
   int64_t deleted = 0;
   AIB_RETURN_IF_ERROR(database_.Write([&](storage::Session& session) -> absl::Status {

@@ -11,9 +11,13 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/types/optional.h"
 #include "server/retrieval/collection_index.h"
 #include "server/retrieval/document_store.h"
 #include "server/retrieval/document_tables.h"
+#include "server/retrieval/embedding_cache.h"
+#include "server/retrieval/query_vectors.h"
+#include "server/retrieval/watched_embedder.h"
 
 namespace aibackend::retrieval {
 
@@ -22,13 +26,32 @@ struct Collection {
   std::shared_ptr<CollectionIndex> index = std::make_shared<CollectionIndex>();
   absl::flat_hash_map<std::string, DocumentPtr> documents;  // by id
   int generation = 0;                                       // the last one; 0: never fitted
+  std::string embedder = kFittedEmbedder;                   // of that one, and of the next
   bool has_reported_outgrown = false;
+  // WatchedEmbedder::failures() when missing vectors were reported; absent: not of this index.
+  absl::optional<uint64_t> failures_at_report;
 };
 
 // What an Add does to one id.
 struct Plan {
   DocumentPtr before;               // null: new
   std::shared_ptr<Document> after;  // null: stays as it is
+};
+
+// What an embedder made of documents that are about to be added.
+struct EmbeddedDocuments {
+  std::string key;  // the embedder's; empty: there is none
+  absl::flat_hash_map<const Document*, std::shared_ptr<const ChunkVectors>> vectors;
+};
+
+// What the next generation is made with.
+struct Order {
+  int generation = 0;
+  std::string embedder;                // its name
+  WatchedEmbedder* outside = nullptr;  // null: fitted
+  bool may_lack_vectors = false;
+  size_t dimensions = 0;  // where no vector is kept; 0: not known
+  std::string id;
 };
 
 // A generation that is made beside the one that serves.
@@ -42,11 +65,7 @@ struct Rebuilt {
 // again from the database at the start.
 class IndexedStore final : public DocumentStore {
  public:
-  using Progress =
-      absl::FunctionRef<absl::Status(int64_t done, int64_t total, absl::string_view what)>;
-
-  IndexedStore(storage::Database& database, Clock& clock, const StoreOptions& options)
-      : database_(database), clock_(clock), options_(options) {}
+  IndexedStore(storage::Database& database, Clock& clock, const StoreOptions& options);
 
   absl::Status Load();
 
@@ -64,7 +83,11 @@ class IndexedStore final : public DocumentStore {
                                                  const std::string& page_token) override;
   absl::StatusOr<CollectionInfo> GetCollection(const CollectionId& collection) override;
   absl::StatusOr<int64_t> DeleteCollection(const CollectionId& collection) override;
-  absl::StatusOr<RebuildResult> Rebuild(const CollectionId& collection, Progress progress) override;
+  absl::Status CheckEmbedder(const std::string& name) const override;
+  absl::StatusOr<RebuildResult> Rebuild(const CollectionId& collection,
+                                        const RebuildRequest& request, Progress progress) override;
+  absl::StatusOr<RebuildResult> Rollback(const CollectionId& collection, int generation,
+                                         const std::string& order_id, Progress progress) override;
   void OnOutgrown(std::function<void(const CollectionId& collection)> callback) override;
 
  private:
@@ -76,31 +99,56 @@ class IndexedStore final : public DocumentStore {
   std::vector<AddedDocument> MakePlan(const Collection& state,
                                       std::vector<std::shared_ptr<Document>> documents,
                                       std::map<std::string, Plan>& plan) const;
-  void ApplyPlan(const CollectionId& name, std::map<std::string, Plan> plan)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
-  bool FitsInline(const Collection& state, size_t chunks) const;
+  void ApplyPlan(const CollectionId& name, std::map<std::string, Plan> plan,
+                 const EmbeddedDocuments& embedded) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
+  bool FitsInline(const Collection& state, size_t chunks, bool has_vectors) const;
   Generation GenerationOf(const CollectionIndex& index) const;
   void FitAll(const CollectionId& name, int generation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
   absl::Status DeleteStored(const CollectionId& collection, const std::string& id)
       ABSL_LOCKS_EXCLUDED(writer_);
+  bool ShouldReport(Collection& state) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
   void ReportIfOutgrown(const CollectionId& name) ABSL_LOCKS_EXCLUDED(writer_);
+
+  // Embedding (store_embedding.cc). Null: not configured.
+  WatchedEmbedder* FindEmbedder(const std::string& name) const;
+  Collection& StateOf(const CollectionId& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
+  QueryVectors::Vector VectorOfQuery(const CollectionIndex& index, const RetrieveQuery& query,
+                                     absl::string_view text) const;
+  void ReportIfEmbedderIsBack(const CollectionId& name) const ABSL_LOCKS_EXCLUDED(writer_);
+  EmbeddedDocuments EmbedForAdd(const CollectionId& name,
+                                const std::vector<std::shared_ptr<Document>>& documents)
+      ABSL_LOCKS_EXCLUDED(writer_);
+  absl::StatusOr<bool> FitIndex(CollectionIndex& index, const Order& order);
+  absl::Status EmbedChunks(const std::vector<DocumentPtr>& documents, const Order& order,
+                           absl::FunctionRef<absl::Status(int64_t done)> progress);
+  absl::Status ForgetUnusedVectors() ABSL_LOCKS_EXCLUDED(writer_);
 
   absl::Status LoadCollection(const CollectionId& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
   absl::StatusOr<std::vector<Document>> ReadBatch(const CollectionId& name, int64_t after_seq,
                                                   int64_t limit);
-  absl::StatusOr<Rebuilt> BuildBeside(const CollectionId& name, int generation, Progress progress);
-  absl::Status CatchUp(const CollectionId& name, Rebuilt& rebuilt)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
+  absl::StatusOr<RebuildResult> Build(const CollectionId& name, Order order, Progress progress)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(rebuilding_) ABSL_LOCKS_EXCLUDED(writer_);
+  absl::StatusOr<RebuildResult> SwapIn(const CollectionId& name, const Order& order,
+                                       Rebuilt& rebuilt) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
+  absl::StatusOr<Rebuilt> BuildBeside(const CollectionId& name, const Order& order,
+                                      Progress progress);
+  // Once while others write, and once more while they can't.
+  enum class MayEmbed { kYes, kNo };
+  absl::Status CatchUp(const CollectionId& name, const Order& order, MayEmbed may_embed,
+                       Rebuilt& rebuilt);
 
   storage::Database& database_;
   Clock& clock_;
   const StoreOptions options_;
+  std::vector<std::unique_ptr<WatchedEmbedder>> embedders_;
+  EmbeddingCache vectors_;
+  mutable QueryVectors query_vectors_;
 
   absl::Mutex rebuilding_ ABSL_ACQUIRED_BEFORE(writer_);  // one rebuild at a time: memory
 
   // Held by whoever changes documents, over the transaction and the index.
-  absl::Mutex writer_ ABSL_ACQUIRED_BEFORE(mutex_);
-  absl::flat_hash_map<CollectionId, Collection> collections_ ABSL_GUARDED_BY(writer_);
+  mutable absl::Mutex writer_ ABSL_ACQUIRED_BEFORE(mutex_);
+  mutable absl::flat_hash_map<CollectionId, Collection> collections_ ABSL_GUARDED_BY(writer_);
   std::function<void(const CollectionId&)> on_outgrown_ ABSL_GUARDED_BY(writer_);
 
   // Held for a look: what searches use.

@@ -10,6 +10,7 @@
 #include "server/retrieval/indexed_store.h"
 #include "server/retrieval/linear_algebra.h"
 #include "server/retrieval/text_embedder.h"
+#include "server/telemetry/log.h"
 
 namespace aibackend::retrieval {
 namespace {
@@ -26,7 +27,7 @@ void SortBySeq(std::vector<Change>& changes) {
 
 absl::StatusOr<std::unique_ptr<DocumentStore>> DocumentStore::Open(storage::Database& database,
                                                                    Clock& clock,
-                                                                   const StoreOptions& options) {
+                                                                   StoreOptions options) {
   auto store = std::make_unique<IndexedStore>(database, clock, options);
   AIB_RETURN_IF_ERROR(store->Load());
   return std::unique_ptr<DocumentStore>(std::move(store));
@@ -45,7 +46,7 @@ absl::Status IndexedStore::Load() {
 }
 
 absl::Status IndexedStore::LoadCollection(const CollectionId& name) {
-  Collection& state = collections_[name];
+  Collection& state = StateOf(name);
   size_t chunks = 0;
   for (int64_t last = 0;;) {
     AIB_ASSIGN_OR_RETURN(std::vector<Document> batch, ReadBatch(name, last, kLoadBatch));
@@ -64,6 +65,12 @@ absl::Status IndexedStore::LoadCollection(const CollectionId& name) {
   }));
   const Generation stored = generations.empty() ? Generation() : generations.front();
   state.generation = stored.info.number;
+  if (stored.info.number > 0) state.embedder = stored.info.embedder;
+  // Vectors from outside are what they were.
+  if (state.embedder != kFittedEmbedder) {
+    FitAll(name, std::max(stored.info.number, 1));
+    return absl::OkStatus();
+  }
   // The fit repeats, so what was fitted on as many chunks is that generation again. Else texts have
   // come or gone since, and this is a new one.
   const bool repeats =
@@ -82,15 +89,26 @@ absl::StatusOr<std::vector<Document>> IndexedStore::ReadBatch(const CollectionId
   return batch;
 }
 
-// A fresh index of the documents in memory, fitted if there are enough.
+// A fresh index of the documents in memory, fitted if there are enough. No embedder is asked.
 void IndexedStore::FitAll(const CollectionId& name, int generation) {
-  Collection& state = collections_[name];
+  Collection& state = StateOf(name);
   std::vector<Change> changes;
   for (const auto& [id, document] : state.documents) changes.push_back({0, document});
   SortBySeq(changes);
   auto index = std::make_shared<CollectionIndex>();
   index->Apply(changes);
-  if (index->Fit(generation) && generation != state.generation) {
+  Order order;
+  order.generation = generation;
+  order.embedder = state.embedder;
+  order.outside = FindEmbedder(state.embedder);
+  const absl::StatusOr<bool> is_fitted = FitIndex(*index, order);
+  if (!is_fitted.ok() || (order.outside == nullptr && state.embedder != kFittedEmbedder)) {
+    telemetry::Log(telemetry::Event::kChunksUnembedded,
+                   {{"collection", name.name},
+                    {"embedder", state.embedder},
+                    {"chunks", index->chunks()},
+                    {"reason", is_fitted.ok() ? "not configured" : is_fitted.status().ToString()}});
+  } else if (*is_fitted && generation != state.generation) {
     state.generation = generation;
     // If this fails the next start gives the number again, which harms nothing.
     (void)database_.Write([&](storage::Session& session) {
@@ -101,53 +119,142 @@ void IndexedStore::FitAll(const CollectionId& name, int generation) {
 }
 
 Generation IndexedStore::GenerationOf(const CollectionIndex& index) const {
-  return {{index.generation(), kFittedEmbedder, static_cast<int>(index.dimensions()), clock_.Now()},
-          static_cast<int64_t>(index.fitted_chunks())};
+  const absl::optional<OutsideSpace> outside = index.outside();
+  return {{index.generation(), outside ? outside->embedder : kFittedEmbedder,
+           static_cast<int>(index.dimensions()), clock_.Now()},
+          static_cast<int64_t>(index.fitted_chunks()),
+          ""};
 }
 
+// --- A new generation
+
 absl::StatusOr<RebuildResult> IndexedStore::Rebuild(const CollectionId& collection,
+                                                    const RebuildRequest& request,
                                                     Progress progress) {
   AIB_RETURN_IF_ERROR(ValidateCollection(collection.name));
   absl::MutexLock one_at_a_time(&rebuilding_);
-  int generation = 0;
+  Order order;
+  order.id = request.order_id;
+  order.embedder = request.embedder;
+  if (order.embedder.empty()) {
+    absl::MutexLock lock(&writer_);
+    order.embedder = StateOf(collection).embedder;
+  }
+  return Build(collection, std::move(order), progress);
+}
+
+absl::StatusOr<RebuildResult> IndexedStore::Rollback(const CollectionId& collection, int generation,
+                                                     const std::string& order_id,
+                                                     Progress progress) {
+  AIB_RETURN_IF_ERROR(ValidateCollection(collection.name));
+  absl::MutexLock one_at_a_time(&rebuilding_);
+  std::vector<Generation> stored;
+  AIB_RETURN_IF_ERROR(database_.Read([&](storage::Session& session) -> absl::Status {
+    AIB_ASSIGN_OR_RETURN(stored, ReadGenerations(session, collection));
+    return absl::OkStatus();
+  }));
+  Order order;
+  order.id = order_id;
+  order.may_lack_vectors = true;
+  const bool is_done = !order_id.empty() && !stored.empty() && stored[0].order_id == order_id;
+  for (size_t i = 1; i < stored.size() && order.embedder.empty(); ++i) {
+    const GenerationInfo& former = stored[i].info;
+    if (!is_done && generation != 0 && former.number != generation) continue;
+    order.embedder = former.embedder;
+    order.dimensions = static_cast<size_t>(former.dimensions);
+  }
+  if (order.embedder.empty()) {
+    return MakeError(Reason::FIELD_INVALID, "is none of the collection's former generations",
+                     "params.generation");
+  }
+  return Build(collection, std::move(order), progress);
+}
+
+absl::StatusOr<RebuildResult> IndexedStore::Build(const CollectionId& name, Order order,
+                                                  Progress progress) {
+  std::vector<Generation> stored;
+  CollectionInfo info;
+  AIB_RETURN_IF_ERROR(database_.Read([&](storage::Session& session) -> absl::Status {
+    AIB_ASSIGN_OR_RETURN(stored, ReadGenerations(session, name));
+    const auto read = ReadCollectionInfo(session, name);
+    if (read.ok()) info = *read;
+    return absl::OkStatus();
+  }));
+  if (!order.id.empty() && !stored.empty() && stored[0].order_id == order.id) {
+    return RebuildResult{info.documents, info.chunks, stored[0].info.number,
+                         stored[0].info.embedder};
+  }
+  AIB_RETURN_IF_ERROR(CheckEmbedder(order.embedder));
+  order.outside = FindEmbedder(order.embedder);
   {
     absl::MutexLock lock(&writer_);
-    generation = collections_[collection].generation + 1;
+    order.generation = StateOf(name).generation + 1;
   }
-  AIB_ASSIGN_OR_RETURN(Rebuilt rebuilt, BuildBeside(collection, generation, progress));
+  AIB_ASSIGN_OR_RETURN(Rebuilt rebuilt, BuildBeside(name, order, progress));
+  AIB_RETURN_IF_ERROR(CatchUp(name, order, MayEmbed::kYes, rebuilt));
+  absl::StatusOr<RebuildResult> result;
+  {
+    absl::MutexLock lock(&writer_);
+    AIB_RETURN_IF_ERROR(CatchUp(name, order, MayEmbed::kNo, rebuilt));
+    result = SwapIn(name, order, rebuilt);
+  }
+  if (!result.ok()) return result;
+  // The swap is done, whatever becomes of these.
+  ForgetUnusedVectors().IgnoreError();
+  ReportIfOutgrown(name);
+  return result;
+}
 
-  absl::MutexLock lock(&writer_);
-  AIB_RETURN_IF_ERROR(CatchUp(collection, rebuilt));
-  const bool is_fitted = rebuilt.index->fitted_chunks() > 0;
+absl::StatusOr<RebuildResult> IndexedStore::SwapIn(const CollectionId& name, const Order& order,
+                                                   Rebuilt& rebuilt) {
+  Collection& state = StateOf(name);
+  Generation made = GenerationOf(*rebuilt.index);
+  made.order_id = order.id;
+  // Its documents may all have been deleted meanwhile.
+  const bool is_empty = rebuilt.documents.empty();
+  const bool is_fitted = made.info.number > 0 && !is_empty;
+  // Too few chunks for a fit: that the embedder has changed is remembered all the same.
+  const bool is_changed = order.embedder != state.embedder && !is_empty;
+  made.info.number = order.generation;
+  made.info.embedder = order.embedder;
   const auto store = [&](storage::Session& session) -> absl::Status {
     for (const auto& [seq, document] : rebuilt.documents) {
       AIB_RETURN_IF_ERROR(ReplaceChunks(session, *document));
     }
-    if (!is_fitted) return absl::OkStatus();
-    return WriteGeneration(session, collection, GenerationOf(*rebuilt.index));
+    if (!is_fitted && !is_changed) return absl::OkStatus();
+    return WriteGeneration(session, name, made);
   };
   AIB_RETURN_IF_ERROR(database_.Write(store));
-  Collection& state = collections_[collection];
   state.documents.clear();
   for (const auto& [seq, document] : rebuilt.documents) state.documents[document->id] = document;
-  if (is_fitted) state.generation = generation;
-  Publish(collection, rebuilt.index);
+  if (is_fitted || is_changed) {
+    state.generation = order.generation;
+    state.embedder = order.embedder;
+  }
+  Publish(name, rebuilt.index);
   return RebuildResult{static_cast<int64_t>(rebuilt.documents.size()),
-                       static_cast<int64_t>(rebuilt.index->chunks()), is_fitted ? generation : 0};
+                       static_cast<int64_t>(rebuilt.index->chunks()),
+                       is_fitted || is_changed ? order.generation : 0, state.embedder};
 }
 
-// Reads, cuts and indexes every document, then fits, while searches and changes go on.
-absl::StatusOr<Rebuilt> IndexedStore::BuildBeside(const CollectionId& name, int generation,
+// Reads, cuts, embeds and indexes every document, then fits, while searches and changes go on.
+absl::StatusOr<Rebuilt> IndexedStore::BuildBeside(const CollectionId& name, const Order& order,
                                                   Progress progress) {
   std::vector<int64_t> seqs;
+  int64_t steps = 0;  // one for each document; with an embedder outside one for each chunk, too
   AIB_RETURN_IF_ERROR(database_.Read([&](storage::Session& session) -> absl::Status {
     AIB_ASSIGN_OR_RETURN(seqs, ReadSeqs(session, name));
+    steps = static_cast<int64_t>(seqs.size());
+    if (order.outside == nullptr || seqs.empty()) return absl::OkStatus();
+    AIB_ASSIGN_OR_RETURN(const CollectionInfo info, ReadCollectionInfo(session, name));
+    steps += info.chunks;
     return absl::OkStatus();
   }));
   const auto total = static_cast<int64_t>(seqs.size());
-  AIB_RETURN_IF_ERROR(progress(0, total, "cutting documents"));
+  AIB_RETURN_IF_ERROR(progress(0, steps, "cutting documents"));
 
   Rebuilt rebuilt;
+  std::vector<DocumentPtr> documents;
   const int64_t end = seqs.empty() ? 0 : seqs.back();
   while (rebuilt.last_seq < end) {
     AIB_ASSIGN_OR_RETURN(std::vector<Document> batch,
@@ -157,22 +264,32 @@ absl::StatusOr<Rebuilt> IndexedStore::BuildBeside(const CollectionId& name, int 
     for (Document& document : batch) {
       rebuilt.last_seq = document.seq;
       document.chunks = CutIntoChunks(document.text);
-      changes.push_back({0, std::make_shared<const Document>(std::move(document))});
-      rebuilt.documents[changes.back().added->seq] = changes.back().added;
+      documents.push_back(std::make_shared<const Document>(std::move(document)));
+      changes.push_back({0, documents.back()});
+      rebuilt.documents[documents.back()->seq] = documents.back();
     }
     rebuilt.index->Apply(changes);
     const auto done = static_cast<int64_t>(rebuilt.documents.size());
-    AIB_RETURN_IF_ERROR(progress(std::min(done, total), total, "cutting documents"));
+    AIB_RETURN_IF_ERROR(progress(std::min(done, total), steps, "cutting documents"));
   }
-  AIB_RETURN_IF_ERROR(progress(total, total, "fitting the embedding"));
-  rebuilt.index->Fit(generation);
-  AIB_RETURN_IF_ERROR(progress(total, total, "swapping the generation"));
+  if (order.outside != nullptr) {
+    // Cut anew there may be some more chunks, or fewer.
+    const auto chunks = std::max<int64_t>(1, static_cast<int64_t>(rebuilt.index->chunks()));
+    AIB_RETURN_IF_ERROR(EmbedChunks(documents, order, [&](int64_t done) {
+      return progress(total + (steps - total) * std::min(done, chunks) / chunks, steps,
+                      "embedding chunks");
+    }));
+  }
+  AIB_RETURN_IF_ERROR(progress(steps, steps, "fitting the embedding"));
+  AIB_RETURN_IF_ERROR(FitIndex(*rebuilt.index, order).status());
+  AIB_RETURN_IF_ERROR(progress(steps, steps, "swapping the generation"));
   return rebuilt;
 }
 
 // Brings what was built beside up to what the database holds now. A seq's content never changes, so
 // comparing which seqs there are finds everything.
-absl::Status IndexedStore::CatchUp(const CollectionId& name, Rebuilt& rebuilt) {
+absl::Status IndexedStore::CatchUp(const CollectionId& name, const Order& order, MayEmbed may_embed,
+                                   Rebuilt& rebuilt) {
   std::vector<int64_t> seqs;
   std::vector<Document> later;
   AIB_RETURN_IF_ERROR(database_.Read([&](storage::Session& session) -> absl::Status {
@@ -189,12 +306,25 @@ absl::Status IndexedStore::CatchUp(const CollectionId& name, Rebuilt& rebuilt) {
     changes.push_back({current->first, nullptr});
     rebuilt.documents.erase(current);
   }
+  std::vector<DocumentPtr> added;
   for (Document& document : later) {
-    const auto added = std::make_shared<const Document>(std::move(document));
-    rebuilt.documents[added->seq] = added;
-    changes.push_back({0, added});
+    added.push_back(std::make_shared<const Document>(std::move(document)));
+    rebuilt.documents[added.back()->seq] = added.back();
+    rebuilt.last_seq = added.back()->seq;
+  }
+  if (order.outside != nullptr && may_embed == MayEmbed::kYes) {
+    AIB_RETURN_IF_ERROR(EmbedChunks(added, order, [](int64_t) { return absl::OkStatus(); }));
+  }
+  for (const DocumentPtr& document : added) {
+    changes.push_back({0, document});
+    if (order.outside == nullptr) continue;
+    AIB_ASSIGN_OR_RETURN(TextVectors vectors,
+                         vectors_.Find(order.outside->key(), EmbeddedTexts(*document)));
+    changes.back().vectors = std::make_shared<const ChunkVectors>(std::move(vectors));
   }
   rebuilt.index->Apply(changes);
+  // All that was built on may have gone, and what came be the first that could be fitted on.
+  if (rebuilt.index->fitted_chunks() == 0) return FitIndex(*rebuilt.index, order).status();
   return absl::OkStatus();
 }
 

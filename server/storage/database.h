@@ -17,8 +17,13 @@
 
 namespace aibackend::storage {
 
+// Bytes that are no text.
+struct Blob {
+  std::string bytes;
+};
+
 // A parameter. Text is UTF-8; times are integer microseconds since 1970; money is integer nano-USD.
-using Value = std::variant<std::nullptr_t, int64_t, double, std::string>;
+using Value = std::variant<std::nullptr_t, int64_t, double, std::string, Blob>;
 
 // One row of a result, columns counted from 0. Valid during the callback that gets it.
 class Row {
@@ -28,6 +33,7 @@ class Row {
   virtual int64_t Int(int column) const = 0;
   virtual double Double(int column) const = 0;
   virtual std::string Text(int column) const = 0;
+  virtual std::string Blob(int column) const = 0;  // its bytes
 };
 
 // What runs inside one transaction. Belongs to one thread, and to the callback that got it.

@@ -27,6 +27,7 @@ class StatementRow final : public Row {
   int64_t Int(int column) const override { return statement_.getColumn(column).getInt64(); }
   double Double(int column) const override { return statement_.getColumn(column).getDouble(); }
   std::string Text(int column) const override { return statement_.getColumn(column).getString(); }
+  std::string Blob(int column) const override { return Text(column); }  // the bytes as they are
 
  private:
   SQLite::Statement& statement_;
@@ -42,6 +43,10 @@ void Bind(SQLite::Statement& statement, absl::Span<const Value> parameters) {
       statement.bind(index, *real);
     } else if (const auto* text = std::get_if<std::string>(&parameters[i])) {
       statement.bindNoCopy(index, *text);
+    } else if (const auto* blob = std::get_if<Blob>(&parameters[i])) {
+      // Not null, which an empty blob without an address would be.
+      statement.bindNoCopy(index, static_cast<const void*>(blob->bytes.data()),
+                           static_cast<int>(blob->bytes.size()));
     } else {
       statement.bind(index);
     }

@@ -20,6 +20,7 @@ constexpr size_t kBatch = 50;  // documents between two reports of progress, and
 
 struct IndexParams {
   retrieval::CollectionId collection;
+  std::string embedder;
   std::vector<StoredDocument> documents;
 };
 
@@ -42,8 +43,9 @@ absl::StatusOr<StoredDocument> ParseDocument(const Json& json, const std::string
 absl::StatusOr<IndexParams> ParseParams(const Json& json) {
   IndexParams params;
   if (json.is_null()) return params;
-  AIB_RETURN_IF_ERROR(CheckKeys(json, "params", {"collection", "tenant", "documents"}));
+  AIB_RETURN_IF_ERROR(CheckKeys(json, "params", {"collection", "tenant", "documents", "embedder"}));
   AIB_RETURN_IF_ERROR(ReadCollection(json, params.collection));
+  AIB_RETURN_IF_ERROR(ReadText(json, "params", "embedder", params.embedder));
   const auto documents = json.find("documents");
   if (documents == json.end() || documents->is_null()) return params;
   if (!documents->is_array()) return WrongType("params.documents", "an array");
@@ -86,7 +88,11 @@ struct IndexDocumentsJob::Counts {
 };
 
 absl::Status IndexDocumentsJob::Validate(const Json& params) const {
-  return ParseParams(params).status();
+  AIB_ASSIGN_OR_RETURN(const IndexParams parsed, ParseParams(params));
+  if (parsed.embedder.empty()) return absl::OkStatus();
+  const absl::Status status = store_.CheckEmbedder(parsed.embedder);
+  if (status.ok()) return status;
+  return MakeError(ReasonOf(status), status.message(), "params.embedder");
 }
 
 absl::StatusOr<Json> IndexDocumentsJob::Run(const Json& json, jobs::JobContext& context) {
@@ -98,11 +104,14 @@ absl::StatusOr<Json> IndexDocumentsJob::Run(const Json& json, jobs::JobContext& 
     context.ReportProgress(scale.Done(done, total), scale.Total(total), what);
     return context.CheckAlive();
   };
-  AIB_ASSIGN_OR_RETURN(const retrieval::RebuildResult rebuilt,
-                       store_.Rebuild(params.collection, progress));
-  return Json{{"documents", rebuilt.documents},   {"chunks", rebuilt.chunks},
-              {"generation", rebuilt.generation}, {"added", counts.added},
-              {"updated", counts.updated},        {"unchanged", counts.unchanged}};
+  AIB_ASSIGN_OR_RETURN(
+      const retrieval::RebuildResult rebuilt,
+      store_.Rebuild(params.collection, {params.embedder, context.job_id().value}, progress));
+  Json result = ToJson(rebuilt);
+  result["added"] = counts.added;
+  result["updated"] = counts.updated;
+  result["unchanged"] = counts.unchanged;
+  return result;
 }
 
 absl::StatusOr<IndexDocumentsJob::Counts> IndexDocumentsJob::AddAll(

@@ -10,13 +10,13 @@
 namespace aibackend::tasks {
 
 // Params, all optional; unknown ones are refused by name:
-//   {"collection": "default", "tenant": "default", "documents": [{"id", "title", "text", "source",
-//   "metadata"}, …]}
-// Result: {"documents", "chunks", "generation"} of the collection, and what became of the job's own
-// documents: {"added", "updated", "unchanged"}.
+//   {"collection": "default", "tenant": "default", "embedder": the collection's own,
+//   "documents": [{"id", "title", "text", "source", "metadata"}, …]}
+// Result: {"documents", "chunks", "generation", "embedder"} of the collection, and what became of
+// the job's own documents: {"added", "updated", "unchanged"}.
 //
-// A run that is repeated after a crash finds what was added unchanged, and makes one generation
-// more at most.
+// A run that is repeated after a crash finds what was added unchanged, what was embedded kept, and
+// makes no generation where the one that serves is its own.
 class IndexDocumentsJob final : public jobs::JobKind {
  public:
   static constexpr size_t kDocumentsMax = 10'000;  // more belongs in several jobs

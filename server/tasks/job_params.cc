@@ -44,4 +44,11 @@ absl::Status ReadCollection(const jobs::Json& params, retrieval::CollectionId& c
   return absl::OkStatus();
 }
 
+jobs::Json ToJson(const retrieval::RebuildResult& rebuilt) {
+  return {{"documents", rebuilt.documents},
+          {"chunks", rebuilt.chunks},
+          {"generation", rebuilt.generation},
+          {"embedder", rebuilt.embedder}};
+}
+
 }  // namespace aibackend::tasks

@@ -8,6 +8,7 @@
 #include "absl/strings/string_view.h"
 #include "server/jobs/job.h"
 #include "server/retrieval/collection_id.h"
+#include "server/retrieval/document_store.h"
 
 namespace aibackend::tasks {
 
@@ -25,5 +26,8 @@ absl::Status ReadText(const jobs::Json& json, absl::string_view path, const char
 // Sets the collection to params.collection and params.tenant, where they are given. The tenant is
 // the server's to set: rpc/ takes none from a client.
 absl::Status ReadCollection(const jobs::Json& params, retrieval::CollectionId& collection);
+
+// What a job that makes a generation gives back: {"documents", "chunks", "generation", "embedder"}.
+jobs::Json ToJson(const retrieval::RebuildResult& rebuilt);
 
 }  // namespace aibackend::tasks

@@ -40,6 +40,10 @@ EventRow RowOf(Event event) {
       return {"circuit_opened", spdlog::level::warn};
     case Event::kCircuitClosed:
       return {"circuit_closed", spdlog::level::info};
+    case Event::kRetrievalDegraded:
+      return {"retrieval_degraded", spdlog::level::warn};
+    case Event::kChunksUnembedded:
+      return {"chunks_unembedded", spdlog::level::warn};
   }
   return {"unknown", spdlog::level::err};
 }

@@ -29,6 +29,8 @@ enum class Event {
   kCitationDropped,
   kCircuitOpened,
   kCircuitClosed,
+  kRetrievalDegraded,
+  kChunksUnembedded,
 };
 
 // One key=value of a line. Values with spaces, quotes or control characters are quoted and escaped,

@@ -128,6 +128,21 @@ TEST_F(SettingsTest, TwoUpstreamModelsMustNotShareAName) {
           .ok());
 }
 
+TEST_F(SettingsTest, TheEmbedderOfDocumentsIsFittedOrOneOfTheEmbeddingModels) {
+  EXPECT_EQ(LoadArgs({})->settings.retrieval_embedder, "fitted");
+  EXPECT_EQ(LoadArgs({})->settings.retrieval_embed_timeout_ms, 2000);
+  const auto unknown = LoadArgs({"--retrieval-embedder", "vec"});
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_THAT(std::string(unknown.status().message()), HasSubstr("retrieval-embedder"));
+  EXPECT_THAT(std::string(unknown.status().message()), HasSubstr("fitted"));
+  const auto known = LoadArgs({"--retrieval-embedder", "vec", "--embedding-model", "vec",
+                               "--openai-base-url", "http://127.0.0.1:1"});
+  ASSERT_TRUE(known.ok()) << known.status();
+  EXPECT_EQ(known->settings.retrieval_embedder, "vec");
+  EXPECT_FALSE(
+      LoadArgs({"--embedding-model", "fitted", "--openai-base-url", "http://127.0.0.1:1"}).ok());
+}
+
 TEST_F(SettingsTest, SeveralAddressesComeByCommaFromTheEnvironment) {
   SetEnv("AIB_SERVER_LISTEN", "127.0.0.1:7,unix:/tmp/y.sock");
   const auto loaded = LoadArgs({});

@@ -85,6 +85,27 @@ TEST_F(DatabaseTest, EveryKindOfValueComesBackAsItWent) {
   EXPECT_THAT(null_sizes, ElementsAre(true, false));
 }
 
+TEST_F(DatabaseTest, BytesThatAreNoTextComeBackAsTheyWent) {
+  Write("CREATE TABLE blobs (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT");
+  const std::string bytes("\xFF\0\x80 a\0", 6);
+  Write("INSERT INTO blobs VALUES (1, $1)", {Blob{bytes}});
+  Write("INSERT INTO blobs VALUES (2, $1)", {Blob{}});
+  std::vector<std::string> found;
+  std::vector<bool> same;
+  ASSERT_TRUE(database_
+                  ->Read([&](Session& session) {
+                    return session.Query("SELECT bytes, bytes = $1 FROM blobs ORDER BY id",
+                                         {Blob{bytes}}, [&](const Row& row) {
+                                           EXPECT_FALSE(row.IsNull(0));
+                                           found.push_back(row.Blob(0));
+                                           same.push_back(row.Int(1) != 0);
+                                         });
+                  })
+                  .ok());
+  EXPECT_THAT(found, ElementsAre(bytes, ""));
+  EXPECT_THAT(same, ElementsAre(true, false));
+}
+
 TEST_F(DatabaseTest, AParameterMayStandTwiceInAStatement) {
   Write("INSERT INTO things VALUES ($1, $2, $1)", {int64_t{3}, std::string("three")});
   EXPECT_THAT(Names(), ElementsAre("three"));

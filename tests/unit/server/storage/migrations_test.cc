@@ -100,6 +100,48 @@ TEST_F(MigrationsTest, RowsOfTheFirstSchemaAreStillThereUnderTheLatest) {
               ElementsAre("row"));
 }
 
+TEST_F(MigrationsTest,
+       DocumentsOfTheSecondSchemaKeepTheirNumbersChunksAndGenerationsUnderTheThird) {
+  const absl::Span<const Migration> all = EmbeddedMigrations();
+  ASSERT_TRUE(Migrate(*connection_, all.first(2)).ok());
+  const auto run = [&](const char* sql) {
+    const absl::Status status = connection_->Execute(sql, {}).status();
+    ASSERT_TRUE(status.ok()) << status;
+  };
+  for (const char* id : {"a", "b", "c"}) {
+    const absl::Status status =
+        connection_
+            ->Execute(
+                "INSERT INTO documents (collection, id, title, text, source, metadata, "
+                "content_hash, chunk_count, created_at) "
+                "VALUES ('kept', $1, 't', 'text', 's', '', 'h', 2, 7)",
+                {std::string(id)})
+            .status();
+    ASSERT_TRUE(status.ok()) << status;
+  }
+  run("INSERT INTO chunks SELECT seq, 0, 0, 2 FROM documents");
+  run("INSERT INTO chunks SELECT seq, 1, 2, 4 FROM documents");
+  run("INSERT INTO index_generations (collection, generation, fitted_chunks, created_at) "
+      "VALUES ('kept', 5, 300, 7)");
+  run("DELETE FROM documents WHERE seq IN (1, 3)");  // the newest too: its number stays used
+  ASSERT_TRUE(Migrate(*connection_, all.first(3)).ok());
+
+  EXPECT_THAT(Texts("SELECT tenant || ' ' || collection || ' ' || seq || id FROM documents"),
+              ElementsAre("default kept 2b"));
+  EXPECT_THAT(Texts("SELECT document_seq || ':' || start_byte || '-' || end_byte FROM chunks"
+                    " ORDER BY ordinal"),
+              ElementsAre("2:0-2", "2:2-4"));
+  EXPECT_THAT(Texts("SELECT tenant || ' ' || collection || ' ' || generation || ' ' || embedder"
+                    " || ' ' || dimensions || ' ' || fitted_chunks FROM index_generations"),
+              ElementsAre("default kept 5 fitted 256 300"));
+  EXPECT_THAT(Texts("INSERT INTO documents (tenant, collection, id, title, text, source, metadata,"
+                    " content_hash, chunk_count, created_at)"
+                    " VALUES ('default', 'kept', 'd', '', '', '', '', '', 0, 7) RETURNING seq"),
+              ElementsAre("4"));
+  run("DELETE FROM documents WHERE id = 'b'");  // the chunks still belong to it
+  EXPECT_THAT(Texts("SELECT document_seq FROM chunks"), ElementsAre());
+}
+
 TEST(TwoOpeners, ThreadsThatCreateOneFileAtOnceAllComeUp) {
   for (int round = 0; round < 5; ++round) {
     TempFolder folder;

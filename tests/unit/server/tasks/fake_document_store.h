@@ -16,9 +16,14 @@ class FakeDocumentStore : public retrieval::DocumentStore {
       const retrieval::CollectionId&, std::vector<retrieval::StoredDocument>) override {
     return std::vector<retrieval::AddedDocument>();
   }
-  absl::StatusOr<retrieval::RebuildResult> Rebuild(
-      const retrieval::CollectionId&,
-      absl::FunctionRef<absl::Status(int64_t, int64_t, absl::string_view)>) override {
+  absl::Status CheckEmbedder(const std::string&) const override { return absl::OkStatus(); }
+  absl::StatusOr<retrieval::RebuildResult> Rebuild(const retrieval::CollectionId&,
+                                                   const retrieval::RebuildRequest&,
+                                                   Progress) override {
+    return retrieval::RebuildResult();
+  }
+  absl::StatusOr<retrieval::RebuildResult> Rollback(const retrieval::CollectionId&, int,
+                                                    const std::string&, Progress) override {
     return retrieval::RebuildResult();
   }
   absl::StatusOr<retrieval::StoredDocument> Get(const retrieval::CollectionId&,

@@ -36,16 +36,27 @@ class FakeStore final : public FakeDocumentStore {
     }
     return added;
   }
-  absl::StatusOr<retrieval::RebuildResult> Rebuild(
-      const retrieval::CollectionId& collection,
-      absl::FunctionRef<absl::Status(int64_t, int64_t, absl::string_view)> progress) override {
+  absl::Status CheckEmbedder(const std::string& name) const override {
+    return name == "fitted" || name == "vec" ? absl::OkStatus()
+                                             : MakeError(Reason::MODEL_NOT_FOUND, "known: vec");
+  }
+  absl::StatusOr<retrieval::RebuildResult> Rollback(const retrieval::CollectionId&, int,
+                                                    const std::string&, Progress) override {
+    return MakeError(Reason::FIELD_INVALID, "", "params.generation");
+  }
+  absl::StatusOr<retrieval::RebuildResult> Rebuild(const retrieval::CollectionId& collection,
+                                                   const retrieval::RebuildRequest& request,
+                                                   Progress progress) override {
+    requests.push_back(request);
     const auto total = static_cast<int64_t>(stored[collection.name].size());
     for (int64_t i = 0; i <= total; ++i) AIB_RETURN_IF_ERROR(progress(i, total, "cutting"));
-    return retrieval::RebuildResult{total, total, ++generation};
+    const std::string embedder = request.embedder.empty() ? "fitted" : request.embedder;
+    return retrieval::RebuildResult{total, total, ++generation, embedder};
   }
 
   std::map<std::string, std::map<std::string, retrieval::StoredDocument>> stored;
   std::vector<size_t> batches;
+  std::vector<retrieval::RebuildRequest> requests;
   absl::Status add_error;
   int generation = 0;
 };
@@ -68,10 +79,27 @@ class IndexDocumentsJobTest : public ::testing::Test {
 TEST_F(IndexDocumentsJobTest, DocumentsAreAddedInBatchesAndIndexed) {
   const auto result = job_.Run({{"documents", Documents(120)}, {"collection", "books"}}, context_);
   ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_EQ(*result, Json::parse(R"({"documents":120,"chunks":120,"generation":1,
+  EXPECT_EQ(*result,
+            Json::parse(R"({"documents":120,"chunks":120,"generation":1,"embedder":"fitted",
                                      "added":120,"updated":0,"unchanged":0})"));
   EXPECT_THAT(store_.batches, ElementsAre(50, 50, 20));
   EXPECT_EQ(store_.stored["books"]["d7"].text, "text 7");
+}
+
+TEST_F(IndexDocumentsJobTest, TheEmbedderIsPassedOnWithTheJobAsTheOneWhoAsks) {
+  const Json params = {{"embedder", "vec"}};
+  ASSERT_TRUE(job_.Validate(params).ok());
+  EXPECT_EQ((*job_.Run(params, context_))["embedder"], "vec");
+  ASSERT_EQ(store_.requests.size(), 1U);
+  EXPECT_EQ(store_.requests[0].embedder, "vec");
+  EXPECT_EQ(store_.requests[0].order_id, context_.job_id().value);
+}
+
+TEST_F(IndexDocumentsJobTest, AnUnknownEmbedderIsRefusedAtOnce) {
+  const absl::Status status = job_.Validate({{"embedder", "other"}});
+  EXPECT_EQ(ReasonOf(status), Reason::MODEL_NOT_FOUND);
+  EXPECT_EQ(FieldOf(status), "params.embedder");
+  EXPECT_EQ(FieldOf(job_.Validate({{"embedder", 7}})), "params.embedder");
 }
 
 TEST_F(IndexDocumentsJobTest, EveryFieldOfADocumentArrives) {
