@@ -104,6 +104,7 @@ class ServerApp final : public App {
     server_->Wait();
     server_.reset();
     handing_back.join();
+    documents_->SaveSnapshots();
     Log(Event::kServerStopped, {});
   }
 
@@ -202,6 +203,14 @@ class ServerApp final : public App {
   std::unique_ptr<grpc::Server> server_;
 };
 
+absl::StatusOr<std::unique_ptr<retrieval::DocumentStore>> OpenDocuments(
+    const config::Settings& settings, storage::Database& database, Clock& clock) {
+  retrieval::StoreOptions options;
+  AIB_ASSIGN_OR_RETURN(options.legs, retrieval::LegSet::Parse(settings.retrieval_legs));
+  options.snapshot_dir = settings.data_dir + "/index";
+  return retrieval::DocumentStore::Open(database, clock, options);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<App>> App::Build(const config::Settings& settings, Clock& clock) {
@@ -214,10 +223,7 @@ absl::StatusOr<std::unique_ptr<App>> App::Build(const config::Settings& settings
   AIB_ASSIGN_OR_RETURN(auto folder_lock, FolderLock::Take(settings.data_dir));
   AIB_ASSIGN_OR_RETURN(auto database, storage::OpenSqlite(settings.DatabasePath()));
   AIB_RETURN_IF_ERROR(retrieval::UseLanguage(settings.retrieval_language));
-  retrieval::StoreOptions store_options;
-  AIB_ASSIGN_OR_RETURN(store_options.legs, retrieval::LegSet::Parse(settings.retrieval_legs));
-  AIB_ASSIGN_OR_RETURN(auto documents,
-                       retrieval::DocumentStore::Open(*database, clock, store_options));
+  AIB_ASSIGN_OR_RETURN(auto documents, OpenDocuments(settings, *database, clock));
   auto app = std::make_unique<ServerApp>(settings, clock, std::move(folder_lock),
                                          std::move(database), std::move(documents));
   AIB_RETURN_IF_ERROR(app->Start());

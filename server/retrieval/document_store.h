@@ -73,14 +73,16 @@ struct RebuildResult {
 
 struct StoreOptions {
   LegSet legs;  // what hybrid and lexical searches sum up
+  // Where snapshots of the indexes are kept, so that a start is quick; empty: none are.
+  std::string snapshot_dir;
 };
 
 // Thread-safe; calls block on the database. One writer at a time changes a collection; searches go
 // on meanwhile.
 class DocumentStore : public Retriever {
  public:
-  // Loads every collection from the database and fits its embedding; blocks until searches can be
-  // served.
+  // Loads every collection from the database, and its index from the snapshot where that is of any
+  // use; else fits its embedding. Blocks until searches can be served.
   static absl::StatusOr<std::unique_ptr<DocumentStore>> Open(storage::Database& database,
                                                              Clock& clock,
                                                              const StoreOptions& options = {});
@@ -111,6 +113,10 @@ class DocumentStore : public Retriever {
       const CollectionId& collection,
       absl::FunctionRef<absl::Status(int64_t done, int64_t total, absl::string_view what)>
           progress) = 0;
+
+  // Writes the snapshots of the collections that changed since theirs was written. For a clean end:
+  // changes wait meanwhile. What cannot be written is logged; the next start takes longer then.
+  virtual void SaveSnapshots() = 0;
 
   // Called (on an adding thread) with a collection that has outgrown its fitted embedding 1.5
   // times.

@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -14,6 +16,7 @@
 #include "server/retrieval/collection_index.h"
 #include "server/retrieval/document_store.h"
 #include "server/retrieval/document_tables.h"
+#include "server/retrieval/snapshot_folder.h"
 
 namespace aibackend::retrieval {
 
@@ -23,6 +26,9 @@ struct Collection {
   absl::flat_hash_map<std::string, DocumentPtr> documents;  // by id
   int generation = 0;                                       // the last one; 0: never fitted
   bool has_reported_outgrown = false;
+  // The index's changes() when its snapshot was written.
+  uint64_t saved_changes = kNeverSaved;
+  static constexpr uint64_t kNeverSaved = std::numeric_limits<uint64_t>::max();
 };
 
 // What an Add does to one id.
@@ -38,15 +44,15 @@ struct Rebuilt {
   int64_t last_seq = 0;                                 // read so far
 };
 
-// Every change goes to the database first, then to the index of the collection; every index is made
-// again from the database at the start.
+// Every change goes to the database first, then to the index of the collection; at the start every
+// index is brought up to the database, or made again from it.
 class IndexedStore final : public DocumentStore {
  public:
   using Progress =
       absl::FunctionRef<absl::Status(int64_t done, int64_t total, absl::string_view what)>;
 
   IndexedStore(storage::Database& database, Clock& clock, const StoreOptions& options)
-      : database_(database), clock_(clock), options_(options) {}
+      : database_(database), clock_(clock), options_(options), snapshots_(options.snapshot_dir) {}
 
   absl::Status Load();
 
@@ -65,6 +71,7 @@ class IndexedStore final : public DocumentStore {
   absl::StatusOr<CollectionInfo> GetCollection(const CollectionId& collection) override;
   absl::StatusOr<int64_t> DeleteCollection(const CollectionId& collection) override;
   absl::StatusOr<RebuildResult> Rebuild(const CollectionId& collection, Progress progress) override;
+  void SaveSnapshots() override;
   void OnOutgrown(std::function<void(const CollectionId& collection)> callback) override;
 
  private:
@@ -90,9 +97,21 @@ class IndexedStore final : public DocumentStore {
   absl::Status CatchUp(const CollectionId& name, Rebuilt& rebuilt)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
 
+  void PrepareSnapshots(const std::vector<CollectionId>& collections) const;
+  // True where the index of the collection's documents could be made from its snapshot.
+  bool LoadSnapshot(const CollectionId& name, const Generation& stored)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
+  void SaveSnapshot(const CollectionId& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
+  // Of an index that nobody changes meanwhile; empty where none is kept.
+  SnapshotDraft DraftSnapshot(const CollectionId& name, const CollectionIndex& index) const;
+  // Puts in place what was drafted when the collection's index had seen `changes`.
+  void KeepSnapshot(const CollectionId& name, SnapshotDraft draft, uint64_t changes)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
+
   storage::Database& database_;
   Clock& clock_;
   const StoreOptions options_;
+  const SnapshotFolder snapshots_;
 
   absl::Mutex rebuilding_ ABSL_ACQUIRED_BEFORE(writer_);  // one rebuild at a time: memory
 

@@ -10,9 +10,13 @@
 #include "server/retrieval/indexed_store.h"
 #include "server/retrieval/linear_algebra.h"
 #include "server/retrieval/text_embedder.h"
+#include "server/telemetry/log.h"
 
 namespace aibackend::retrieval {
 namespace {
+
+using telemetry::Event;
+using telemetry::Log;
 
 constexpr int64_t kRebuildBatch = 25;  // documents between two reports of progress
 constexpr int64_t kLoadBatch = 200;    // documents read at a time
@@ -40,6 +44,7 @@ absl::Status IndexedStore::Load() {
     AIB_ASSIGN_OR_RETURN(names, ReadCollections(session));
     return absl::OkStatus();
   }));
+  PrepareSnapshots(names);
   for (const CollectionId& name : names) AIB_RETURN_IF_ERROR(LoadCollection(name));
   return absl::OkStatus();
 }
@@ -68,7 +73,14 @@ absl::Status IndexedStore::LoadCollection(const CollectionId& name) {
   // come or gone since, and this is a new one.
   const bool repeats =
       stored.info.number > 0 && stored.fitted_chunks == static_cast<int64_t>(chunks);
-  FitAll(name, repeats ? stored.info.number : stored.info.number + 1);
+  const bool is_from_snapshot = LoadSnapshot(name, stored);
+  if (!is_from_snapshot) FitAll(name, repeats ? stored.info.number : stored.info.number + 1);
+  Log(Event::kIndexLoaded, {{"collection", name.name},
+                            {"tenant", name.tenant},
+                            {"from", is_from_snapshot ? "snapshot" : "documents"},
+                            {"documents", state.documents.size()},
+                            {"chunks", chunks},
+                            {"generation", state.generation}});
   return absl::OkStatus();
 }
 
@@ -98,6 +110,7 @@ void IndexedStore::FitAll(const CollectionId& name, int generation) {
     });
   }
   Publish(name, std::move(index));
+  SaveSnapshot(name);
 }
 
 Generation IndexedStore::GenerationOf(const CollectionIndex& index) const {
@@ -116,6 +129,9 @@ absl::StatusOr<RebuildResult> IndexedStore::Rebuild(const CollectionId& collecti
   }
   AIB_ASSIGN_OR_RETURN(Rebuilt rebuilt, BuildBeside(collection, generation, progress));
 
+  SnapshotDraft draft = DraftSnapshot(collection, *rebuilt.index);
+  const uint64_t drafted_changes = rebuilt.index->changes();
+
   absl::MutexLock lock(&writer_);
   AIB_RETURN_IF_ERROR(CatchUp(collection, rebuilt));
   const bool is_fitted = rebuilt.index->fitted_chunks() > 0;
@@ -132,6 +148,7 @@ absl::StatusOr<RebuildResult> IndexedStore::Rebuild(const CollectionId& collecti
   for (const auto& [seq, document] : rebuilt.documents) state.documents[document->id] = document;
   if (is_fitted) state.generation = generation;
   Publish(collection, rebuilt.index);
+  KeepSnapshot(collection, std::move(draft), drafted_changes);
   return RebuildResult{static_cast<int64_t>(rebuilt.documents.size()),
                        static_cast<int64_t>(rebuilt.index->chunks()), is_fitted ? generation : 0};
 }
