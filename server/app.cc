@@ -59,9 +59,11 @@ struct Upstreams {
   EmbeddingStack embeddings;
 };
 
-retrieval::StoreOptions StoreOptionsOf(const config::Settings& settings,
-                                       const Upstreams& upstreams) {
+absl::StatusOr<retrieval::StoreOptions> StoreOptionsOf(const config::Settings& settings,
+                                                       const Upstreams& upstreams) {
   retrieval::StoreOptions options;
+  AIB_ASSIGN_OR_RETURN(options.legs, retrieval::LegSet::Parse(settings.retrieval_legs));
+  options.snapshot_dir = settings.data_dir + "/index";
   options.embedders = upstreams.embeddings.embedders();
   options.embedder = settings.retrieval_embedder;
   options.query_embed_timeout = absl::Milliseconds(settings.retrieval_embed_timeout_ms);
@@ -130,6 +132,7 @@ class ServerApp final : public App {
     server_->Wait();
     server_.reset();
     handing_back.join();
+    documents_->SaveSnapshots();
     Log(Event::kServerStopped, {});
   }
 
@@ -242,8 +245,7 @@ absl::StatusOr<std::unique_ptr<App>> App::Build(const config::Settings& settings
   AIB_ASSIGN_OR_RETURN(auto database, storage::OpenSqlite(settings.DatabasePath()));
   AIB_RETURN_IF_ERROR(retrieval::UseLanguage(settings.retrieval_language));
   auto upstreams = std::make_unique<Upstreams>(settings.models);
-  retrieval::StoreOptions store_options = StoreOptionsOf(settings, *upstreams);
-  AIB_ASSIGN_OR_RETURN(store_options.legs, retrieval::LegSet::Parse(settings.retrieval_legs));
+  AIB_ASSIGN_OR_RETURN(retrieval::StoreOptions store_options, StoreOptionsOf(settings, *upstreams));
   AIB_ASSIGN_OR_RETURN(auto documents,
                        retrieval::DocumentStore::Open(*database, clock, std::move(store_options)));
   auto app =

@@ -109,6 +109,7 @@ void CollectionIndex::ApplyStep(const std::vector<Removal>& removed,
   size_t next = 0;
   for (bool is_first = true; is_first || next < added.size(); is_first = false) {
     absl::MutexLock lock(&mutex_);
+    ++changes_;
     if (is_first) {
       for (const Removal& removal : removed) RemoveChunk(removal);
     }
@@ -119,18 +120,26 @@ void CollectionIndex::ApplyStep(const std::vector<Removal>& removed,
 
 void CollectionIndex::AddChunk(PreparedChunk chunk) {
   const auto slot = static_cast<Slot>(chunks_.size());
-  SlotRange& range = slots_of_.try_emplace(chunk.document->seq, SlotRange{slot, 0}).first->second;
-  ++range.count;
   lexical_.Add(slot, chunk.terms);
-  metadata_.Add(slot, *chunk.metadata);
   if (fitted_ != nullptr) {
     fitted_->AddRow(chunk.vector);
     fitted_->expanded.Add(slot, chunk.terms.words_weighted);
   }
+  const bool has_vector = !chunk.vector.empty();
+  chunks_.emplace_back();
+  Place(slot, std::move(chunk.document), chunk.ordinal, std::move(chunk.terms.text.words),
+        *chunk.metadata);
+  chunks_[slot].has_vector = has_vector;
+  embedded_ += has_vector ? 1 : 0;
+}
+
+void CollectionIndex::Place(Slot slot, DocumentPtr document, size_t ordinal, Bag words,
+                            const MetadataFields& metadata) {
+  SlotRange& range = slots_of_.try_emplace(document->seq, SlotRange{slot, 0}).first->second;
+  ++range.count;
   present_.Add(slot);
-  embedded_ += chunk.vector.empty() ? 0 : 1;
-  chunks_.push_back({std::move(chunk.document), chunk.ordinal, std::move(chunk.terms.text.words),
-                     !chunk.vector.empty()});
+  metadata_.Add(slot, metadata);
+  chunks_[slot] = {std::move(document), ordinal, std::move(words), false};
 }
 
 CollectionIndex::SlotRange CollectionIndex::SlotsOf(int64_t seq) const {
@@ -282,6 +291,16 @@ absl::optional<OutsideSpace> CollectionIndex::outside() const {
 size_t CollectionIndex::slots() const {
   absl::ReaderMutexLock lock(&mutex_);
   return chunks_.size();
+}
+
+bool CollectionIndex::Holds(int64_t seq) const {
+  absl::ReaderMutexLock lock(&mutex_);
+  return slots_of_.contains(seq);
+}
+
+uint64_t CollectionIndex::changes() const {
+  absl::ReaderMutexLock lock(&mutex_);
+  return changes_;
 }
 
 }  // namespace aibackend::retrieval

@@ -16,6 +16,7 @@
 #include "server/retrieval/document.h"
 #include "server/retrieval/fitted_space.h"
 #include "server/retrieval/hybrid_search.h"
+#include "server/retrieval/index_snapshot.h"
 #include "server/retrieval/leg_set.h"
 #include "server/retrieval/lexical_index.h"
 #include "server/retrieval/metadata_index.h"
@@ -99,6 +100,16 @@ class CollectionIndex {
 
   // Of the vectors; absent where the index made them itself, or has none.
   absl::optional<OutsideSpace> outside() const;
+  // Writes what was fitted, and all besides that isn't in the documents themselves; searches go on
+  // meanwhile. For the thread that may call Apply(). Of an index that isn't fitted nothing is
+  // written.
+  void Save(SnapshotWriter& writer) const;
+
+  // Makes of a fresh index what Save() wrote, less the documents that `find` doesn't know (it gives
+  // the database's by seq, or null) or knows with other text or other chunks. Before the index is
+  // shared. After a failure of `reader` the index is of no use.
+  void Load(const SnapshotHead& head, absl::FunctionRef<DocumentPtr(int64_t seq)> find,
+            SnapshotReader& reader);
 
   // A filter decides before any score: what doesn't fit it scores 0 in every leg, gives no feedback
   // and speaks for no neighbour. How rare a term is and how long a chunk usually is stay those of
@@ -116,6 +127,9 @@ class CollectionIndex {
   size_t unembedded_chunks() const;
   // Chunks that were ever added: those removed take room until the next generation.
   size_t slots() const;
+  bool Holds(int64_t seq) const;
+  // Grows with every document that comes or goes.
+  uint64_t changes() const;
 
   // How many chunks are added or removed in one step, during which searches wait.
   static constexpr size_t kStepChunks = 64;
@@ -124,7 +138,7 @@ class CollectionIndex {
   struct Chunk {
     DocumentPtr document;  // null: removed
     size_t ordinal = 0;
-    Bag words;  // what the embedding is fitted on
+    Bag words;  // what the embedding is fitted on; empty in an index that was loaded
     bool has_vector = false;
   };
   struct SlotRange {
@@ -158,6 +172,12 @@ class CollectionIndex {
   void RemoveChunk(const Removal& removal) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FinishFit(int generation, const std::vector<const Bag*>& texts,
                  std::unique_ptr<Fitted> fitted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Where what isn't in the lexical legs learns of a chunk.
+  void Place(Slot slot, DocumentPtr document, size_t ordinal, Bag words,
+             const MetadataFields& metadata) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  SavedSlots LoadSlots(absl::FunctionRef<DocumentPtr(int64_t seq)> find, SnapshotReader& reader)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool IsAnalyzedAlike() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   void FitExpanded(Fitted& fitted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Writes what the dense leg looks for; false where there is nothing.
   bool QueryVector(const Bag& words, const SearchQuery& query, float* vector) const
@@ -183,6 +203,7 @@ class CollectionIndex {
   RowSet present_ ABSL_GUARDED_BY(mutex_);       // the slots that are not removed
   size_t embedded_ ABSL_GUARDED_BY(mutex_) = 0;  // chunks that have a vector from outside
   absl::flat_hash_map<int64_t, SlotRange> slots_of_ ABSL_GUARDED_BY(mutex_);
+  uint64_t changes_ ABSL_GUARDED_BY(mutex_) = 0;
   std::unique_ptr<Fitted> fitted_ ABSL_GUARDED_BY(mutex_);
 };
 

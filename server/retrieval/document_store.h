@@ -82,7 +82,10 @@ struct RebuildResult {
 };
 
 struct StoreOptions {
-  LegSet legs;                             // what hybrid and lexical searches sum up
+  LegSet legs;  // what hybrid and lexical searches sum up
+  // Where snapshots of the indexes are kept, so that a start is quick; empty: none are. An index
+  // with vectors from outside has none: its vectors are in the database.
+  std::string snapshot_dir;
   std::vector<TextEmbedder*> embedders;    // outlive the store; no two of one name
   std::string embedder = kFittedEmbedder;  // of collections that have no generation yet
   absl::Duration query_embed_timeout = absl::Seconds(2);
@@ -93,8 +96,9 @@ struct StoreOptions {
 // on meanwhile.
 class DocumentStore : public Retriever {
  public:
-  // Loads every collection from the database and fits its embedding, or takes the vectors of its
-  // embedder from the database: no embedder is asked. Blocks until searches can be served.
+  // Loads every collection from the database, and its index from the snapshot where that is of any
+  // use; else fits its embedding, or takes the vectors of its embedder from the database: no
+  // embedder is asked. Blocks until searches can be served.
   static absl::StatusOr<std::unique_ptr<DocumentStore>> Open(storage::Database& database,
                                                              Clock& clock,
                                                              StoreOptions options = {});
@@ -143,6 +147,10 @@ class DocumentStore : public Retriever {
   virtual absl::StatusOr<RebuildResult> Rollback(const CollectionId& collection, int generation,
                                                  const std::string& order_id,
                                                  Progress progress) = 0;
+
+  // Writes the snapshots of the collections that changed since theirs was written. For a clean end:
+  // changes wait meanwhile. What cannot be written is logged; the next start takes longer then.
+  virtual void SaveSnapshots() = 0;
 
   // Called (on a thread that changes it or searches) with a collection that should be rebuilt: it
   // has outgrown its fit 1.5 times, or shrunk to less than two thirds of it, or there are chunks

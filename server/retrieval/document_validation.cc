@@ -68,17 +68,6 @@ absl::Status CheckMetadata(const std::string& metadata, const std::string& field
   return absl::OkStatus();
 }
 
-// Of the parts with their lengths, so that no two lists of parts are the same bytes.
-std::string Sha256Hex(std::initializer_list<absl::string_view> parts) {
-  std::string bytes;
-  for (const absl::string_view part : parts) absl::StrAppend(&bytes, part.size(), ":", part);
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned int size = 0;
-  EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr);
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(digest.data()), size));
-}
-
 }  // namespace
 
 absl::Status ValidateDocument(const StoredDocument& document, absl::string_view path) {
@@ -106,6 +95,16 @@ absl::Status ValidateCollection(absl::string_view collection) {
                      "collection");
   }
   return absl::OkStatus();
+}
+
+std::string Sha256Hex(std::initializer_list<absl::string_view> parts) {
+  std::string bytes;
+  for (const absl::string_view part : parts) absl::StrAppend(&bytes, part.size(), ":", part);
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned int size = 0;
+  EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr);
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(digest.data()), size));
 }
 
 std::string ContentId(const StoredDocument& document) {

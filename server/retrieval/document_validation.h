@@ -1,6 +1,7 @@
 // What a document may be, and what it is called when nobody named it.
 #pragma once
 
+#include <initializer_list>
 #include <string>
 
 #include "absl/status/status.h"
@@ -27,6 +28,9 @@ absl::Status ValidateCollection(absl::string_view collection);
 // "doc_" and 24 hexadecimal digits of the SHA-256 of title and text: the same text added twice is
 // one document.
 std::string ContentId(const StoredDocument& document);
+
+// SHA-256, hexadecimal, of the parts with their lengths: no two lists of parts are the same bytes.
+std::string Sha256Hex(std::initializer_list<absl::string_view> parts);
 
 // SHA-256, hexadecimal, of all that a document says: equal means unchanged.
 std::string ContentHash(const StoredDocument& document);

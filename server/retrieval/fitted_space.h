@@ -7,6 +7,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "server/retrieval/analyzer.h"
+#include "server/retrieval/index_snapshot.h"
 #include "server/retrieval/linear_algebra.h"
 
 namespace aibackend::retrieval {
@@ -28,6 +29,11 @@ class FittedSpace {
   // Writes the unit vector of a text to `vector`, of dimensions() numbers. False, and zeros, for a
   // text with no known term.
   bool Embed(const Bag& text, float* vector) const;
+
+  // A section of a snapshot.
+  void Save(SnapshotWriter& writer) const;
+  // Null after a failure of `reader`.
+  static std::unique_ptr<const FittedSpace> Load(size_t dimensions, SnapshotReader& reader);
 
   size_t dimensions() const { return basis_.columns; }
 

@@ -352,6 +352,7 @@ absl::StatusOr<int64_t> IndexedStore::DeleteCollection(const CollectionId& colle
     return absl::OkStatus();
   }));
   collections_.erase(collection);
+  if (snapshots_.is_kept()) snapshots_.Remove(collection);
   {
     absl::MutexLock look(&mutex_);
     indexes_.erase(collection);

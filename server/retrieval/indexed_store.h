@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -17,6 +19,7 @@
 #include "server/retrieval/document_tables.h"
 #include "server/retrieval/embedding_cache.h"
 #include "server/retrieval/query_vectors.h"
+#include "server/retrieval/snapshot_folder.h"
 #include "server/retrieval/watched_embedder.h"
 
 namespace aibackend::retrieval {
@@ -30,6 +33,9 @@ struct Collection {
   bool has_reported_outgrown = false;
   // WatchedEmbedder::failures() when missing vectors were reported; absent: not of this index.
   absl::optional<uint64_t> failures_at_report;
+  // The index's changes() when its snapshot was written.
+  uint64_t saved_changes = kNeverSaved;
+  static constexpr uint64_t kNeverSaved = std::numeric_limits<uint64_t>::max();
 };
 
 // What an Add does to one id.
@@ -61,8 +67,8 @@ struct Rebuilt {
   int64_t last_seq = 0;                                 // read so far
 };
 
-// Every change goes to the database first, then to the index of the collection; every index is made
-// again from the database at the start.
+// Every change goes to the database first, then to the index of the collection; at the start every
+// index is brought up to the database, or made again from it.
 class IndexedStore final : public DocumentStore {
  public:
   IndexedStore(storage::Database& database, Clock& clock, const StoreOptions& options);
@@ -88,6 +94,7 @@ class IndexedStore final : public DocumentStore {
                                         const RebuildRequest& request, Progress progress) override;
   absl::StatusOr<RebuildResult> Rollback(const CollectionId& collection, int generation,
                                          const std::string& order_id, Progress progress) override;
+  void SaveSnapshots() override;
   void OnOutgrown(std::function<void(const CollectionId& collection)> callback) override;
 
  private:
@@ -137,10 +144,23 @@ class IndexedStore final : public DocumentStore {
   absl::Status CatchUp(const CollectionId& name, const Order& order, MayEmbed may_embed,
                        Rebuilt& rebuilt);
 
+  void PrepareSnapshots(const std::vector<CollectionId>& collections) const;
+  // True where the index of the collection's documents could be made from its snapshot.
+  bool LoadSnapshot(const CollectionId& name, const Generation& stored)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
+  bool HasSnapshot(const CollectionIndex& index) const;
+  void SaveSnapshot(const CollectionId& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
+  // Of an index that nobody changes meanwhile; empty where none is kept.
+  SnapshotDraft DraftSnapshot(const CollectionId& name, const CollectionIndex& index) const;
+  // Puts in place what was drafted when the collection's index had seen `changes`.
+  void KeepSnapshot(const CollectionId& name, SnapshotDraft draft, uint64_t changes)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
+
   storage::Database& database_;
   Clock& clock_;
   const StoreOptions options_;
   std::vector<std::unique_ptr<WatchedEmbedder>> embedders_;
+  const SnapshotFolder snapshots_;
   EmbeddingCache vectors_;
   mutable QueryVectors query_vectors_;
 

@@ -23,6 +23,13 @@ class LexicalIndex {
   void Add(Slot slot, const ChunkTerms& terms);
   void Remove(Slot slot, const ChunkTerms& terms);
 
+  // Whether `terms` are what was added at `slot`.
+  bool Holds(Slot slot, const ChunkTerms& terms) const;
+
+  // See TermField.
+  void Save(size_t slots, SnapshotWriter& writer) const;
+  void Load(const SavedSlots& saved, SnapshotReader& reader);
+
   const TermField& words() const { return words_; }
   const TermField& bigrams() const { return bigrams_; }
   const TermField& chars() const { return chars_; }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "server/retrieval/analyzer.h"
+#include "server/retrieval/index_snapshot.h"
 #include "server/retrieval/linear_algebra.h"
 #include "server/retrieval/vector_index.h"
 
@@ -23,6 +24,11 @@ using NeighbourGraph = std::vector<std::array<Neighbour, kNeighbours>>;
 // texts[i]). Exact up to kExactNeighboursMax texts; beyond, tf-idf only ranks the nearest by
 // vector, which FAISS's inverted file finds.
 NeighbourGraph FindNeighbours(const std::vector<const Bag*>& texts, const VectorIndex& vectors);
+
+// A section of a snapshot.
+void SaveGraph(const NeighbourGraph& graph, SnapshotWriter& writer);
+// Of an index with `slots` slots; empty after a failure of `reader`.
+NeighbourGraph LoadGraph(size_t slots, SnapshotReader& reader);
 
 constexpr size_t kExactNeighboursMax = 20'000;  // some 10 s of one core; the cost grows as N²
 

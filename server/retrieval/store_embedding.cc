@@ -31,6 +31,7 @@ IndexedStore::IndexedStore(storage::Database& database, Clock& clock, const Stor
     : database_(database),
       clock_(clock),
       options_(options),
+      snapshots_(options.snapshot_dir),
       vectors_(database),
       query_vectors_(options.query_embed_timeout, options.query_embeds_max) {
   for (TextEmbedder* embedder : options.embedders) {

@@ -15,6 +15,9 @@
 namespace aibackend::retrieval {
 namespace {
 
+using telemetry::Event;
+using telemetry::Log;
+
 constexpr int64_t kRebuildBatch = 25;  // documents between two reports of progress
 constexpr int64_t kLoadBatch = 200;    // documents read at a time
 
@@ -41,6 +44,7 @@ absl::Status IndexedStore::Load() {
     AIB_ASSIGN_OR_RETURN(names, ReadCollections(session));
     return absl::OkStatus();
   }));
+  PrepareSnapshots(names);
   for (const CollectionId& name : names) AIB_RETURN_IF_ERROR(LoadCollection(name));
   return absl::OkStatus();
 }
@@ -75,7 +79,14 @@ absl::Status IndexedStore::LoadCollection(const CollectionId& name) {
   // come or gone since, and this is a new one.
   const bool repeats =
       stored.info.number > 0 && stored.fitted_chunks == static_cast<int64_t>(chunks);
-  FitAll(name, repeats ? stored.info.number : stored.info.number + 1);
+  const bool is_from_snapshot = LoadSnapshot(name, stored);
+  if (!is_from_snapshot) FitAll(name, repeats ? stored.info.number : stored.info.number + 1);
+  Log(Event::kIndexLoaded, {{"collection", name.name},
+                            {"tenant", name.tenant},
+                            {"from", is_from_snapshot ? "snapshot" : "documents"},
+                            {"documents", state.documents.size()},
+                            {"chunks", chunks},
+                            {"generation", state.generation}});
   return absl::OkStatus();
 }
 
@@ -116,6 +127,7 @@ void IndexedStore::FitAll(const CollectionId& name, int generation) {
     });
   }
   Publish(name, std::move(index));
+  SaveSnapshot(name);
 }
 
 Generation IndexedStore::GenerationOf(const CollectionIndex& index) const {
@@ -192,11 +204,14 @@ absl::StatusOr<RebuildResult> IndexedStore::Build(const CollectionId& name, Orde
   }
   AIB_ASSIGN_OR_RETURN(Rebuilt rebuilt, BuildBeside(name, order, progress));
   AIB_RETURN_IF_ERROR(CatchUp(name, order, MayEmbed::kYes, rebuilt));
+  SnapshotDraft draft = DraftSnapshot(name, *rebuilt.index);
+  const uint64_t drafted_changes = rebuilt.index->changes();
   absl::StatusOr<RebuildResult> result;
   {
     absl::MutexLock lock(&writer_);
     AIB_RETURN_IF_ERROR(CatchUp(name, order, MayEmbed::kNo, rebuilt));
     result = SwapIn(name, order, rebuilt);
+    if (result.ok()) KeepSnapshot(name, std::move(draft), drafted_changes);
   }
   if (!result.ok()) return result;
   // The swap is done, whatever becomes of these.

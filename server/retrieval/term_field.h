@@ -7,7 +7,9 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
 #include "server/retrieval/analyzer.h"
+#include "server/retrieval/index_snapshot.h"
 #include "server/retrieval/row_scores.h"
+#include "server/retrieval/row_set.h"
 
 namespace aibackend::retrieval {
 
@@ -16,6 +18,14 @@ using Slot = uint32_t;
 
 constexpr double kBm25K1 = 1.2;
 constexpr double kBm25B = 0.75;
+
+// Which slots a saved index holds.
+struct SavedSlots {
+  size_t slots = 0;
+  RowSet held;      // with a chunk
+  RowSet kept;      // of those, the ones whose chunk is still the database's
+  size_t lost = 0;  // held, but not kept
+};
 
 // The statistics (how many chunks hold a term, the mean length) are exact at every moment: a
 // removed chunk leaves no trace. Not thread-safe.
@@ -43,6 +53,15 @@ class TermField {
   size_t DocumentFrequency(Term term) const;
   // How often `term` is in a chunk.
   float Count(Term term, Slot slot) const;
+  // Whether `bag` is what was added at `slot`.
+  bool Holds(Slot slot, const Bag& bag) const;
+
+  // A section of a snapshot.
+  void Save(SnapshotSection section, size_t slots, SnapshotWriter& writer) const;
+  // Into an empty field; what is not kept is left out. After a failure of `reader` the field is of
+  // no use.
+  void Load(SnapshotSection section, const SavedSlots& saved, SnapshotReader& reader);
+
   size_t chunks() const { return chunks_; }
   size_t terms() const { return postings_.size(); }
   double total_length() const { return total_length_; }

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "server/retrieval/index_snapshot.h"
 #include "server/retrieval/int8_scan.h"
 #include "server/retrieval/top_rows.h"
 
@@ -25,6 +26,11 @@ class VectorIndex {
   explicit VectorIndex(size_t dimensions, ScanPath path = BestScanPath());
 
   void Add(const float* vector);
+
+  // A section of a snapshot; rows that are not `kept` are written as zeros.
+  void Save(const RowSet& kept, SnapshotWriter& writer) const;
+  // Adds `rows` rows. After a failure of `reader` the index is of no use.
+  void Load(size_t rows, SnapshotReader& reader);
 
   // The best rows for each query, in one pass over the rows for up to Int8Scan::kBatchQueriesMax
   // queries: exact, in the order and with the scores that top_rows.h defines. Removed rows and

@@ -32,6 +32,14 @@ EventRow RowOf(Event event) {
       return {"corpus_seeded", spdlog::level::info};
     case Event::kIndexOutgrown:
       return {"index_outgrown", spdlog::level::info};
+    case Event::kIndexLoaded:
+      return {"index_loaded", spdlog::level::info};
+    case Event::kSnapshotSaved:
+      return {"snapshot_saved", spdlog::level::info};
+    case Event::kSnapshotIgnored:
+      return {"snapshot_ignored", spdlog::level::warn};
+    case Event::kSnapshotFailed:
+      return {"snapshot_failed", spdlog::level::warn};
     case Event::kModelRegistered:
       return {"model_registered", spdlog::level::info};
     case Event::kCitationDropped:

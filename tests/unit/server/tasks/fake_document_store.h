@@ -47,6 +47,7 @@ class FakeDocumentStore : public retrieval::DocumentStore {
   absl::StatusOr<int64_t> DeleteCollection(const retrieval::CollectionId&) override {
     return MakeError(Reason::COLLECTION_NOT_FOUND, "");
   }
+  void SaveSnapshots() override {}
   void OnOutgrown(std::function<void(const retrieval::CollectionId&)>) override {}
   absl::StatusOr<retrieval::RetrieveResult> Retrieve(
       const retrieval::RetrieveQuery&) const override {
