@@ -229,8 +229,8 @@ void Declare(CLI::App& app, Settings& s) {
       ->check(positive_ms)
       ->group("Models");
 
-  // More than cores, as dense searches that wait at the same moment share a scan: with 16 threads 32
-  // callers get half as many answers again of 100,000 vectors as with 4.
+  // More than cores: dense searches that wait at the same moment share a scan, which tells where
+  // there is much to scan.
   app.add_option("--worker-threads", s.worker_threads,
                  "Threads for chats, and as many for other calls")
       ->envname("AIB_WORKER_THREADS")
