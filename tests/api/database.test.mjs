@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
 import { test } from 'node:test';
+import { structOf } from './made_documents.mjs';
 import { ask, eventually, Stack, transports } from './stack.mjs';
 
 async function lockDatabase(stack) {
@@ -41,10 +42,9 @@ test('a chat is answered while every other call waits for the database, and thos
 
 test('SIGTERM refuses new calls at once, though a job can\'t be handed back yet', async () => {
   const stack = await Stack.start({ AIB_WORDS_PER_SECOND: '0' });
-  const text = { string_value: 'The wombat scheduler balances burrows. '.repeat(50) };
-  const document = (i) => ({ struct_value: { fields: { id: { string_value: `d${i}` }, text } } });
-  const documents = { list_value: { values: Array.from({ length: 2000 }, (_, i) => document(i)) } };
-  const { job } = await startJob(stack, { params: { fields: { documents } } });
+  const text = 'The wombat scheduler balances burrows. '.repeat(50);
+  const documents = Array.from({ length: 2000 }, (_, i) => ({ id: `d${i}`, text }));
+  const { job } = await startJob(stack, { params: structOf({ documents }) });
   await eventually(async () => (await stack.json('GET', `/jobs/${job.job_id}`)).body.status === 'RUNNING', 'the job runs');
   const locker = await lockDatabase(stack);
   try {
