@@ -150,6 +150,15 @@ TEST_F(SettingsTest, SeveralAddressesComeByCommaFromTheEnvironment) {
   EXPECT_THAT(loaded->settings.listen, ElementsAre("127.0.0.1:7", "unix:/tmp/y.sock"));
 }
 
+TEST_F(SettingsTest, LegsOfRetrievalAreAllUnlessSomeAreNamed) {
+  EXPECT_EQ(LoadArgs({})->settings.retrieval_legs.size(), 8U);
+  SetEnv("AIB_RETRIEVAL_LEGS", "words,dense");
+  EXPECT_THAT(LoadArgs({})->settings.retrieval_legs, ElementsAre("words", "dense"));
+  const auto unknown = LoadArgs({"--retrieval-legs", "words,wrods"});
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_THAT(std::string(unknown.status().message()), HasSubstr("wrods"));
+}
+
 TEST_F(SettingsTest, ThePrintedConfigurationHoldsNoSecretAndCanBeRead) {
   SetEnv("AIB_OPENAI_API_KEY", "sk-secret");
   SetEnv("AIB_ANTHROPIC_API_KEY", "sk-ant-hush");

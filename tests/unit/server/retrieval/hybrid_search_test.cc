@@ -204,37 +204,36 @@ class Reference {
 
 // The scores agree up to rounding, and so does the order: where two rows changed places, their
 // scores are the same up to rounding.
-void ExpectSameAnswers(Corpus& corpus, const std::string& text, Mode mode, size_t top_k,
-                       ScratchPool& pool, LegSet legs = {}) {
+void ExpectSameAnswers(Corpus& corpus, const std::string& text, Mode mode, ScratchPool& pool,
+                       LegSet legs = {}) {
   const TextBags query = AnalyzeText(text);
   std::vector<float> vector(corpus.space->dimensions());
   const bool has_vector = corpus.space->Embed(query.words, vector.data()) && mode == Mode::kHybrid;
-  HybridSearch search(corpus.View(mode), legs, pool);
-  const auto found = search.Rank(query, has_vector ? vector.data() : nullptr, top_k);
-  // All of them: a score for every slot that may have changed places at the end.
   const auto all = Reference(corpus, legs).Rank(query, mode, kRescoredChunks);
-  ASSERT_EQ(found.size(), std::min(top_k, all.size())) << text;
   std::map<Slot, double> score_of;
   for (const RankedSlot& each : all) score_of[each.slot] = each.score;
-  for (size_t i = 0; i < found.size(); ++i) {
-    ASSERT_NEAR(found[i].score, all[i].score, 2e-6) << text << " at " << i;
-    ASSERT_EQ(score_of.count(found[i].slot), 1U) << text << " at " << i;
-    ASSERT_NEAR(found[i].score, score_of[found[i].slot], 2e-6) << text << " at " << i;
-    ASSERT_TRUE(corpus.allowed.Contains(found[i].slot));
+  for (const size_t top_k : {1, 5, 40}) {
+    HybridSearch search(corpus.View(mode), legs, pool);
+    const auto found = search.Rank(query, has_vector ? vector.data() : nullptr, top_k);
+    ASSERT_EQ(found.size(), std::min(top_k, all.size())) << text;
+    for (size_t i = 0; i < found.size(); ++i) {
+      ASSERT_NEAR(found[i].score, all[i].score, 2e-6) << text << " at " << i;
+      ASSERT_EQ(score_of.count(found[i].slot), 1U) << text << " at " << i;
+      ASSERT_NEAR(found[i].score, score_of[found[i].slot], 2e-6) << text << " at " << i;
+      ASSERT_TRUE(corpus.allowed.Contains(found[i].slot));
+    }
   }
 }
 
 void ExpectSameAnswersToManyQueries(Corpus& corpus) {
   ScratchPool pool;
-  for (int i = 0; i < 40; ++i) {
-    const std::string query = corpus.Text(1 + i % 9);
-    for (const size_t top_k : {1, 5, 40}) {
-      ExpectSameAnswers(corpus, query, Mode::kHybrid, top_k, pool);
-      ExpectSameAnswers(corpus, query, Mode::kLexical, top_k, pool);
-    }
+  for (int i = 1; i <= 10; ++i) {
+    const std::string query = corpus.Text(i);
+    ExpectSameAnswers(corpus, query, Mode::kHybrid, pool);
+    ExpectSameAnswers(corpus, query, Mode::kLexical, pool);
   }
-  ExpectSameAnswers(corpus, "xyzzy", Mode::kHybrid, 5, pool);
-  ExpectSameAnswers(corpus, "", Mode::kHybrid, 5, pool);
+  ExpectSameAnswers(corpus, "xyzzy", Mode::kHybrid, pool);
+  ExpectSameAnswers(corpus, "", Mode::kHybrid, pool);
 }
 
 TEST(HybridSearchTest, AnswersAreThoseOfScoringEveryRow) {
@@ -262,17 +261,17 @@ TEST(HybridSearchTest, AFilterIsAppliedBeforeTheLegsAreNormalised) {
 }
 
 TEST(HybridSearchTest, EveryLegCanBeLeftOut) {
-  Corpus corpus(5, 600, 60);
+  Corpus corpus(5, 400, 40);
   ScratchPool pool;
-  const std::string queries[] = {corpus.Text(2), corpus.Text(6), corpus.Text(12)};
+  const std::string queries[] = {corpus.Text(2), corpus.Text(6)};
   for (size_t leg = 0; leg < kLegs; ++leg) {
     LegSet without;
     without.Remove(static_cast<Leg>(leg));
     LegSet alone = *LegSet::Parse({LegName(static_cast<Leg>(leg))});
     for (const std::string& query : queries) {
       for (const Mode mode : {Mode::kHybrid, Mode::kLexical}) {
-        ExpectSameAnswers(corpus, query, mode, 10, pool, without);
-        ExpectSameAnswers(corpus, query, mode, 10, pool, alone);
+        ExpectSameAnswers(corpus, query, mode, pool, without);
+        ExpectSameAnswers(corpus, query, mode, pool, alone);
       }
     }
   }
