@@ -154,7 +154,7 @@ test('an answer in JSON is left as it is', async () => {
 
 test('an OpenAI SDK\'s answer has the numbers of its citations', async () => {
   await imposter.control({ answer: 'So [2], not [77].' });
-  const { body } = await stack.json('POST', '/v1/chat/completions', { model: 'gpt', messages: [{ role: 'user', content: question }] });
+  const { body } = await stack.json('POST', '/v1/chat/completions', { model: 'docs/gpt', messages: [{ role: 'user', content: question }] });
   assert.equal(body.choices[0].message.content, 'So [2], not.');
   assert.deepEqual(body.citations.map(({ number }) => number), [2]);
 });

@@ -50,7 +50,7 @@ TEST(AnswerCodec, WhatIsNoStoredAnswerIsNone) {
   const std::string bytes = codec.encode(Full(), "req_1");
   EXPECT_FALSE(codec.decode(""));
   EXPECT_FALSE(codec.decode("garbage"));
-  EXPECT_FALSE(codec.decode(bytes.substr(0, bytes.size() - 3)));
+  EXPECT_FALSE(codec.decode(bytes.substr(0, bytes.size() - 1)));  // within a field
 }
 
 TEST(Fingerprint, IsThatOfTheContent) {
