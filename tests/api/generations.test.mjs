@@ -7,18 +7,20 @@ import { eventually, Stack } from './stack.mjs';
 const DOCUMENTS = 300; // of one chunk each
 const UNDER_WAY_MAX = 4 * 32; // calls of one build at once, texts of a call
 
+const AWAY = { fault: 'reset-before-headers' }; // what is asked then doesn't end "complete" in the imposter's log
+
 let stack, upstream;
 before(async () => {
   upstream = await FakeUpstream.start();
   const model = { provider: 'openai', kind: 'embedding', base_url: `${upstream.url}/v1`, retry_base_ms: 10 };
   stack = await Stack.start({ AIB_SEED_EMPTY: 'false', AIB_RETRIEVAL_EMBED_TIMEOUT_MS: '20000' }, modelsToml({
-    small: { ...model, model: 'imposter?dimensions=64' },
-    large: { ...model, model: 'imposter?dimensions=96' },
+    small: { ...model, upstream_model: 'imposter?dimensions=64' },
+    large: { ...model, upstream_model: 'imposter?dimensions=96' },
   }));
 });
 after(async () => {
-  await stack.stop();
   upstream.stop();
+  await stack.stop();
 });
 
 // Of other words in each collection: vectors are kept by text, whoever asks for them.
@@ -134,7 +136,7 @@ test('kill -9 in the middle of a build: the old one serves, the build goes on, w
   assert.ok(kept < DOCUMENTS, 'killed too late');
   const was = await embedded();
 
-  await upstream.control({ fault: 'http-503' }); // so that the old one is seen
+  await upstream.control(AWAY); // so that the old one is seen
   await stack.startServer();
   await stack.ready();
   assert.equal((await info('killed')).serving.number, before.number);
@@ -158,7 +160,7 @@ test('an upstream that is away: queries are left to the word legs, documents are
   await add('away', 0, 40);
   await index('away', 'small');
   assert.equal((await find('away', 'gadget7 in warehouse7')).mode, 'hybrid');
-  await upstream.control({ fault: 'http-503' });
+  await upstream.control(AWAY);
   const { mode, matches } = await find('away', 'number7 gadget');
   assert.equal(mode, 'lexical');
   assert.equal(matches[0].document_id, 'd7');
@@ -178,7 +180,7 @@ test('an upstream that is away: queries are left to the word legs, documents are
 
   // A rollback needs no upstream.
   await index('away', 'large');
-  await upstream.control({ fault: 'http-503' });
+  await upstream.control(AWAY);
   const { embedder } = await succeeds('rollback_index', 'away');
   assert.equal(embedder, 'small');
   assert.equal(Number((await info('away')).unembedded_chunks), 0);
