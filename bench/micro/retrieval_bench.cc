@@ -154,5 +154,44 @@ BENCHMARK_CAPTURE(BM_Search, Dense, Mode::kDense)
     ->Arg(100'000)
     ->Unit(benchmark::kMicrosecond);
 
+// How long one waits for an answer while another thread (range 1: there is one) adds and removes
+// documents without a pause. The percentiles are what matters.
+void BM_SearchWhileAdding(benchmark::State& state) {
+  Sample& sample = SampleOf(state.range(0));
+  std::atomic<bool> stopping{false};
+  std::thread writer([&] {
+    std::vector<Change> added;
+    std::vector<Change> removed;
+    for (int64_t i = 0; i < 100; ++i) {
+      const int64_t seq = 10'000'000 + i;
+      added.push_back({0, MakeDocument(seq, sample.texts.Next(kChunkWords))});
+      removed.push_back({seq, nullptr});
+    }
+    while (state.range(1) != 0 && !stopping) {
+      sample.index.Apply(added);
+      sample.index.Apply(removed);
+    }
+  });
+  std::vector<double> waits;
+  size_t turn = 0;
+  for (auto _ : state) {
+    const auto start = Clock::now();
+    benchmark::DoNotOptimize(sample.index.Search(sample.Query(turn++, Mode::kHybrid)));
+    waits.push_back(SecondsSince(start) * 1e6);
+  }
+  stopping = true;
+  writer.join();
+  std::sort(waits.begin(), waits.end());
+  state.counters["p50_us"] = waits[waits.size() / 2];
+  state.counters["p99_us"] = waits[waits.size() * 99 / 100];
+  state.counters["max_us"] = waits.back();
+}
+BENCHMARK(BM_SearchWhileAdding)
+    ->Args({10'000, 0})
+    ->Args({10'000, 1})
+    ->Iterations(3000)
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
+
 }  // namespace
 }  // namespace aibackend::retrieval

@@ -70,16 +70,12 @@ absl::Status IndexedStore::LoadCollection(const CollectionId& name) {
   const Generation stored = generations.empty() ? Generation() : generations.front();
   state.generation = stored.info.number;
   if (stored.info.number > 0) state.embedder = stored.info.embedder;
-  // Vectors from outside are what they were.
-  if (state.embedder != kFittedEmbedder) {
-    FitAll(name, std::max(stored.info.number, 1));
-    return absl::OkStatus();
-  }
-  // The fit repeats, so what was fitted on as many chunks is that generation again. Else texts have
-  // come or gone since, and this is a new one.
-  const bool repeats =
-      stored.info.number > 0 && stored.fitted_chunks == static_cast<int64_t>(chunks);
-  const bool is_from_snapshot = LoadSnapshot(name, stored);
+  const bool is_outside = state.embedder != kFittedEmbedder;
+  const bool is_from_snapshot = !is_outside && LoadSnapshot(name, stored);
+  // Vectors from outside are what they were. A fit repeats, so what was fitted on as many chunks is
+  // that generation again; else texts have come or gone since, and this is a new one.
+  const bool repeats = stored.info.number > 0 &&
+                       (is_outside || stored.fitted_chunks == static_cast<int64_t>(chunks));
   if (!is_from_snapshot) FitAll(name, repeats ? stored.info.number : stored.info.number + 1);
   Log(Event::kIndexLoaded, {{"collection", name.name},
                             {"tenant", name.tenant},
