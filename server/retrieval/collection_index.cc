@@ -125,21 +125,20 @@ void CollectionIndex::AddChunk(PreparedChunk chunk) {
     fitted_->AddRow(chunk.vector);
     fitted_->expanded.Add(slot, chunk.terms.words_weighted);
   }
-  const bool has_vector = !chunk.vector.empty();
   chunks_.emplace_back();
-  Place(slot, std::move(chunk.document), chunk.ordinal, std::move(chunk.terms.text.words),
+  Place(slot,
+        {std::move(chunk.document), chunk.ordinal, std::move(chunk.terms.text.words),
+         !chunk.vector.empty()},
         *chunk.metadata);
-  chunks_[slot].has_vector = has_vector;
-  embedded_ += has_vector ? 1 : 0;
 }
 
-void CollectionIndex::Place(Slot slot, DocumentPtr document, size_t ordinal, Bag words,
-                            const MetadataFields& metadata) {
-  SlotRange& range = slots_of_.try_emplace(document->seq, SlotRange{slot, 0}).first->second;
+void CollectionIndex::Place(Slot slot, Chunk chunk, const MetadataFields& metadata) {
+  SlotRange& range = slots_of_.try_emplace(chunk.document->seq, SlotRange{slot, 0}).first->second;
   ++range.count;
   present_.Add(slot);
   metadata_.Add(slot, metadata);
-  chunks_[slot] = {std::move(document), ordinal, std::move(words), false};
+  embedded_ += chunk.has_vector ? 1 : 0;
+  chunks_[slot] = std::move(chunk);
 }
 
 CollectionIndex::SlotRange CollectionIndex::SlotsOf(int64_t seq) const {

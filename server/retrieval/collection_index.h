@@ -100,6 +100,7 @@ class CollectionIndex {
 
   // Of the vectors; absent where the index made them itself, or has none.
   absl::optional<OutsideSpace> outside() const;
+
   // Writes what was fitted, and all besides that isn't in the documents themselves; searches go on
   // meanwhile. For the thread that may call Apply(). Of an index that isn't fitted nothing is
   // written.
@@ -173,8 +174,8 @@ class CollectionIndex {
   void FinishFit(int generation, const std::vector<const Bag*>& texts,
                  std::unique_ptr<Fitted> fitted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Where what isn't in the lexical legs learns of a chunk.
-  void Place(Slot slot, DocumentPtr document, size_t ordinal, Bag words,
-             const MetadataFields& metadata) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Place(Slot slot, Chunk chunk, const MetadataFields& metadata)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   SavedSlots LoadSlots(absl::FunctionRef<DocumentPtr(int64_t seq)> find, SnapshotReader& reader)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool IsAnalyzedAlike() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);

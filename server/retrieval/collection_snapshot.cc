@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "server/retrieval/collection_index.h"
+#include "server/retrieval/text_embedder.h"
 
 namespace aibackend::retrieval {
 namespace {
@@ -36,6 +37,12 @@ bool IsCount(float count) {
 
 bool AreFinite(const float* values, size_t count) {
   return std::all_of(values, values + count, [](float value) { return std::isfinite(value); });
+}
+
+// Zeros stand for a chunk that no embedder has seen.
+bool HasVector(const VectorIndex& vectors, Slot slot) {
+  const float* row = vectors.Row(slot);
+  return std::any_of(row, row + vectors.dimensions(), [](float value) { return value != 0; });
 }
 
 // Of what a document's chunks are made of.
@@ -236,7 +243,7 @@ void CollectionIndex::Save(SnapshotWriter& writer) const {
   }
   writer.End();
   lexical_.Save(chunks_.size(), writer);
-  fitted_->space->Save(writer);
+  if (fitted_->space != nullptr) fitted_->space->Save(writer);
   fitted_->vectors.Save(present_, writer);
   SaveGraph(fitted_->graph, writer);
   fitted_->expanded.Save(SnapshotSection::kExpanded, chunks_.size(), writer);
@@ -250,9 +257,15 @@ void CollectionIndex::Load(const SnapshotHead& head,
   const bool has_size = head.dimensions > 0 && head.dimensions <= Int8Scan::kDimensionsMax;
   if (!reader.Check(has_size, "no vector has such a size")) return;
   lexical_.Load(saved, reader);
-  std::shared_ptr<const FittedSpace> space = FittedSpace::Load(head.dimensions, reader);
-  if (space == nullptr) return;
-  auto fitted = std::make_unique<Fitted>(std::move(space));
+  std::unique_ptr<Fitted> fitted;
+  if (head.embedder == kFittedEmbedder) {
+    std::shared_ptr<const FittedSpace> space = FittedSpace::Load(head.dimensions, reader);
+    if (space == nullptr) return;
+    fitted = std::make_unique<Fitted>(std::move(space));
+  } else {
+    fitted =
+        std::make_unique<Fitted>(OutsideSpace{head.embedder, head.embedder_key, head.dimensions});
+  }
   fitted->vectors.Load(saved.slots, reader);
   fitted->graph = LoadGraph(saved.slots, reader);
   SavedSlots all;  // what was fitted stays in this leg until the next generation
@@ -261,10 +274,16 @@ void CollectionIndex::Load(const SnapshotHead& head,
   all.kept = all.held;
   fitted->expanded.Load(SnapshotSection::kExpanded, all, reader);
   reader.Finish();
+  if (!reader.ok()) return;
+  for (Slot slot = 0; slot < saved.slots; ++slot) {
+    if (chunks_[slot].document == nullptr) continue;
+    chunks_[slot].has_vector = fitted->space != nullptr || HasVector(fitted->vectors, slot);
+    embedded_ += chunks_[slot].has_vector ? 1 : 0;
+  }
   fitted->chunks = static_cast<size_t>(head.fitted_chunks);
   fitted->generation = head.generation;
   fitted_ = std::move(fitted);
-  if (reader.ok()) reader.Check(IsAnalyzedAlike(), "texts are analysed in another way now");
+  reader.Check(IsAnalyzedAlike(), "texts are analysed in another way now");
   if (saved.lost > 0) ++changes_;
 }
 
@@ -293,7 +312,7 @@ SavedSlots CollectionIndex::LoadSlots(absl::FunctionRef<DocumentPtr(int64_t seq)
         is_kept ? FlattenMetadata(document->metadata) : MetadataFields();
     for (uint32_t i = 0; i < range.count; ++i) {
       saved.held.Add(range.first + i);
-      if (is_kept) Place(range.first + i, document, i, {}, metadata);
+      if (is_kept) Place(range.first + i, {document, i, {}}, metadata);
     }
   }
   for (Slot slot = 0; slot < saved.slots; ++slot) {

@@ -82,14 +82,13 @@ struct RebuildResult {
 };
 
 struct StoreOptions {
-  LegSet legs;  // what hybrid and lexical searches sum up
-  // Where snapshots of the indexes are kept, so that a start is quick; empty: none are. An index
-  // with vectors from outside has none: its vectors are in the database.
-  std::string snapshot_dir;
+  LegSet legs;                             // what hybrid and lexical searches sum up
   std::vector<TextEmbedder*> embedders;    // outlive the store; no two of one name
   std::string embedder = kFittedEmbedder;  // of collections that have no generation yet
   absl::Duration query_embed_timeout = absl::Seconds(2);
   int query_embeds_max = 2;  // searches that may wait for an embedder at once; others don't
+  // Where snapshots of the indexes are kept, so that a start is quick; empty: none are.
+  std::string snapshot_dir;
 };
 
 // Thread-safe; calls block on the database. One writer at a time changes a collection; searches go
@@ -97,7 +96,7 @@ struct StoreOptions {
 class DocumentStore : public Retriever {
  public:
   // Loads every collection from the database, and its index from the snapshot where that is of any
-  // use; else fits its embedding, or takes the vectors of its embedder from the database: no
+  // use; else fits its embedding, or takes the vectors of its embedder from the database. No
   // embedder is asked. Blocks until searches can be served.
   static absl::StatusOr<std::unique_ptr<DocumentStore>> Open(storage::Database& database,
                                                              Clock& clock,

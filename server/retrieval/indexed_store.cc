@@ -222,15 +222,13 @@ absl::Status IndexedStore::DeleteStored(const CollectionId& collection, const st
 }
 
 void IndexedStore::OnOutgrown(std::function<void(const CollectionId& collection)> callback) {
-  std::vector<CollectionId> lacking;
+  std::vector<CollectionId> all;
   {
     absl::MutexLock lock(&writer_);
     on_outgrown_ = std::move(callback);
-    for (const auto& [name, state] : collections_) {
-      if (state.embedder != kFittedEmbedder) lacking.push_back(name);
-    }
+    for (const auto& [name, state] : collections_) all.push_back(name);
   }
-  for (const CollectionId& name : lacking) ReportIfOutgrown(name);
+  for (const CollectionId& name : all) ReportIfOutgrown(name);
 }
 
 // Notes that it was reported.

@@ -148,7 +148,6 @@ class IndexedStore final : public DocumentStore {
   // True where the index of the collection's documents could be made from its snapshot.
   bool LoadSnapshot(const CollectionId& name, const Generation& stored)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
-  bool HasSnapshot(const CollectionIndex& index) const;
   void SaveSnapshot(const CollectionId& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
   // Of an index that nobody changes meanwhile; empty where none is kept.
   SnapshotDraft DraftSnapshot(const CollectionId& name, const CollectionIndex& index) const;
@@ -160,9 +159,9 @@ class IndexedStore final : public DocumentStore {
   Clock& clock_;
   const StoreOptions options_;
   std::vector<std::unique_ptr<WatchedEmbedder>> embedders_;
-  const SnapshotFolder snapshots_;
   EmbeddingCache vectors_;
   mutable QueryVectors query_vectors_;
+  const SnapshotFolder snapshots_;
 
   absl::Mutex rebuilding_ ABSL_ACQUIRED_BEFORE(writer_);  // one rebuild at a time: memory
 

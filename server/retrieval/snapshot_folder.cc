@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/base/status.h"
 #include "server/retrieval/document_validation.h"
+#include "server/retrieval/text_embedder.h"
 
 namespace aibackend::retrieval {
 namespace {
@@ -39,10 +40,11 @@ absl::Status SyncFolderOf(const std::string& path) {
   return is_synced ? absl::OkStatus() : Failed("sync", folder);
 }
 
+// An index with vectors from outside may be made again under its number, of other chunks.
 bool IsSame(const SnapshotHead& a, const SnapshotHead& b) {
   return a.id == b.id && a.generation == b.generation && a.embedder == b.embedder &&
          a.embedder_key == b.embedder_key && a.dimensions == b.dimensions &&
-         a.fitted_chunks == b.fitted_chunks;
+         (a.embedder != kFittedEmbedder || a.fitted_chunks == b.fitted_chunks);
 }
 
 }  // namespace

@@ -31,9 +31,9 @@ IndexedStore::IndexedStore(storage::Database& database, Clock& clock, const Stor
     : database_(database),
       clock_(clock),
       options_(options),
-      snapshots_(options.snapshot_dir),
       vectors_(database),
-      query_vectors_(options.query_embed_timeout, options.query_embeds_max) {
+      query_vectors_(options.query_embed_timeout, options.query_embeds_max),
+      snapshots_(options.snapshot_dir) {
   for (TextEmbedder* embedder : options.embedders) {
     embedders_.push_back(std::make_unique<WatchedEmbedder>(*embedder, clock));
   }

@@ -70,13 +70,14 @@ absl::Status IndexedStore::LoadCollection(const CollectionId& name) {
   const Generation stored = generations.empty() ? Generation() : generations.front();
   state.generation = stored.info.number;
   if (stored.info.number > 0) state.embedder = stored.info.embedder;
-  const bool is_outside = state.embedder != kFittedEmbedder;
-  const bool is_from_snapshot = !is_outside && LoadSnapshot(name, stored);
-  // Vectors from outside are what they were. A fit repeats, so what was fitted on as many chunks is
-  // that generation again; else texts have come or gone since, and this is a new one.
-  const bool repeats = stored.info.number > 0 &&
-                       (is_outside || stored.fitted_chunks == static_cast<int64_t>(chunks));
-  if (!is_from_snapshot) FitAll(name, repeats ? stored.info.number : stored.info.number + 1);
+  const bool is_from_snapshot = LoadSnapshot(name, stored);
+  if (!is_from_snapshot) {
+    // Vectors from outside are what they were. The fit repeats, so what was fitted on as many
+    // chunks is that generation again; else texts have come or gone since, and this is a new one.
+    const bool repeats =
+        state.embedder != kFittedEmbedder || stored.fitted_chunks == static_cast<int64_t>(chunks);
+    FitAll(name, std::max(1, stored.info.number + (repeats ? 0 : 1)));
+  }
   Log(Event::kIndexLoaded, {{"collection", name.name},
                             {"tenant", name.tenant},
                             {"from", is_from_snapshot ? "snapshot" : "documents"},
@@ -110,11 +111,11 @@ void IndexedStore::FitAll(const CollectionId& name, int generation) {
   order.outside = FindEmbedder(state.embedder);
   const absl::StatusOr<bool> is_fitted = FitIndex(*index, order);
   if (!is_fitted.ok() || (order.outside == nullptr && state.embedder != kFittedEmbedder)) {
-    telemetry::Log(telemetry::Event::kChunksUnembedded,
-                   {{"collection", name.name},
-                    {"embedder", state.embedder},
-                    {"chunks", index->chunks()},
-                    {"reason", is_fitted.ok() ? "not configured" : is_fitted.status().ToString()}});
+    Log(Event::kChunksUnembedded,
+        {{"collection", name.name},
+         {"embedder", state.embedder},
+         {"chunks", index->chunks()},
+         {"reason", is_fitted.ok() ? "not configured" : is_fitted.status().ToString()}});
   } else if (*is_fitted && generation != state.generation) {
     state.generation = generation;
     // If this fails the next start gives the number again, which harms nothing.

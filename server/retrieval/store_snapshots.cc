@@ -41,14 +41,20 @@ void IndexedStore::PrepareSnapshots(const std::vector<CollectionId>& collections
 
 bool IndexedStore::LoadSnapshot(const CollectionId& name, const Generation& stored) {
   if (!snapshots_.is_kept() || stored.info.number == 0) return false;
-  Collection& state = collections_[name];
+  SnapshotHead expected = HeadOf(name, stored);
+  if (stored.info.embedder != kFittedEmbedder) {
+    const WatchedEmbedder* embedder = FindEmbedder(stored.info.embedder);
+    if (embedder == nullptr) return false;
+    expected.embedder_key = embedder->key();
+  }
+  Collection& state = StateOf(name);
   absl::flat_hash_map<int64_t, DocumentPtr> documents;  // by seq
   for (const auto& [id, document] : state.documents) documents[document->seq] = document;
   const auto find = [&](int64_t seq) {
     const auto found = documents.find(seq);
     return found == documents.end() ? nullptr : found->second;
   };
-  const auto read = snapshots_.Read(HeadOf(name, stored), find);
+  const auto read = snapshots_.Read(expected, find);
   if (!read.ok()) {
     if (!absl::IsNotFound(read.status())) LogIgnored(name, read.status().message());
     return false;
@@ -59,6 +65,11 @@ bool IndexedStore::LoadSnapshot(const CollectionId& name, const Generation& stor
   for (const auto& [seq, document] : documents) {
     if (index->Holds(seq)) continue;
     changes.push_back({0, document});
+    if (!expected.embedder_key.empty()) {
+      auto vectors = vectors_.Find(expected.embedder_key, EmbeddedTexts(*document));
+      if (!vectors.ok()) return false;
+      changes.back().vectors = std::make_shared<const ChunkVectors>(*std::move(vectors));
+    }
     chunks_added += document->chunks.size();
   }
   // An index most of which came or went since its fit is worth a fit.
@@ -75,16 +86,12 @@ bool IndexedStore::LoadSnapshot(const CollectionId& name, const Generation& stor
   return true;
 }
 
-// Of what has a fitted space. Vectors from outside are in the database, and what else such an index
-// has takes no embedder to make again.
-bool IndexedStore::HasSnapshot(const CollectionIndex& index) const {
-  return snapshots_.is_kept() && index.fitted_chunks() > 0 && !index.outside();
-}
-
 SnapshotDraft IndexedStore::DraftSnapshot(const CollectionId& name,
                                           const CollectionIndex& index) const {
-  if (!HasSnapshot(index)) return {};
-  auto draft = snapshots_.Write(HeadOf(name, GenerationOf(index)), index);
+  if (!snapshots_.is_kept() || index.fitted_chunks() == 0) return {};
+  SnapshotHead head = HeadOf(name, GenerationOf(index));
+  if (const auto outside = index.outside()) head.embedder_key = outside->key;
+  auto draft = snapshots_.Write(head, index);
   if (draft.ok()) return *std::move(draft);
   LogFailure(name, draft.status());
   return {};
@@ -94,9 +101,9 @@ SnapshotDraft IndexedStore::DraftSnapshot(const CollectionId& name,
 // than a fit costs.
 void IndexedStore::KeepSnapshot(const CollectionId& name, SnapshotDraft draft, uint64_t changes) {
   if (!snapshots_.is_kept()) return;
-  Collection& state = collections_[name];
+  Collection& state = StateOf(name);
   state.saved_changes = Collection::kNeverSaved;
-  if (!HasSnapshot(*state.index)) snapshots_.Remove(name);
+  if (state.index->fitted_chunks() == 0 || state.documents.empty()) return snapshots_.Remove(name);
   if (draft.is_empty()) return;
   const absl::Status kept = draft.Commit();
   if (!kept.ok()) return LogFailure(name, kept);
@@ -106,7 +113,7 @@ void IndexedStore::KeepSnapshot(const CollectionId& name, SnapshotDraft draft, u
 }
 
 void IndexedStore::SaveSnapshot(const CollectionId& name) {
-  const CollectionIndex& index = *collections_[name].index;
+  const CollectionIndex& index = *StateOf(name).index;
   KeepSnapshot(name, DraftSnapshot(name, index), index.changes());
 }
 
@@ -115,7 +122,7 @@ void IndexedStore::SaveSnapshots() {
   std::vector<CollectionId> changed;
   for (const auto& [name, state] : collections_) {
     const bool has_changed = state.index->changes() != state.saved_changes;
-    if (has_changed && HasSnapshot(*state.index)) changed.push_back(name);
+    if (has_changed && state.index->fitted_chunks() > 0) changed.push_back(name);
   }
   for (const CollectionId& name : changed) SaveSnapshot(name);
 }

@@ -10,6 +10,7 @@
 #include "spdlog/sinks/ostream_sink.h"
 #include "spdlog/spdlog.h"
 #include "tests/unit/fake_clock.h"
+#include "tests/unit/server/retrieval/fake_embedder.h"
 #include "tests/unit/server/retrieval/sample_texts.h"
 #include "tests/unit/temp_folder.h"
 
@@ -41,6 +42,7 @@ class StoreSnapshotsTest : public ::testing::Test {
     database_ = *std::move(database);
     StoreOptions options;
     options.snapshot_dir = folder_.File("index");
+    if (embedder_ != nullptr) options.embedders = {embedder_.get()};
     auto store = DocumentStore::Open(*database_, clock_, options);
     if (!store.ok()) throw std::runtime_error(store.status().ToString());
     store_ = *std::move(store);
@@ -103,6 +105,7 @@ class StoreSnapshotsTest : public ::testing::Test {
   std::string Log() const { return log_.str(); }
 
   TempFolder folder_;
+  std::unique_ptr<FakeEmbedder> embedder_ = std::make_unique<FakeEmbedder>("a", 64);
   std::ostringstream log_;
   FakeClock clock_;
   std::unique_ptr<storage::Database> database_;
@@ -220,6 +223,52 @@ TEST_F(StoreSnapshotsTest, ACollectionThatMostlyChangedIsFittedAnew) {
   Open();
   EXPECT_THAT(Log(), HasSubstr("event=snapshot_ignored"));
   EXPECT_THAT(Log(), HasSubstr("from=documents documents=32 chunks=32 generation=2"));
+}
+
+TEST_F(StoreSnapshotsTest, VectorsFromOutsideAreLoadedAndLaterOnesFound) {
+  Add(0, kDocuments);
+  const auto goes = [](int64_t, int64_t, absl::string_view) { return absl::OkStatus(); };
+  ASSERT_TRUE(store_->Rebuild({}, {"a", ""}, goes).ok());
+  Add(kDocuments, kDocuments + 3);
+  ASSERT_TRUE(store_->Delete({}, "d3").ok());
+  const auto before = AskAll();
+  ASSERT_EQ(store_->GetCollection({})->unembedded_chunks, 0);
+  Open();
+  EXPECT_THAT(Log(), HasSubstr("from=snapshot documents=52 chunks=52 generation=2"));
+  EXPECT_TRUE(AskAll() == before);
+  EXPECT_EQ(store_->GetCollection({})->unembedded_chunks, 0);
+  store_->SaveSnapshots();
+  Open();
+  EXPECT_THAT(Log(), HasSubstr("from=snapshot"));
+  EXPECT_TRUE(AskAll() == before);
+}
+
+TEST_F(StoreSnapshotsTest, VectorsOfAnEmbedderThatIsNotConfiguredAreNotLoaded) {
+  Add(0, kDocuments);
+  const auto goes = [](int64_t, int64_t, absl::string_view) { return absl::OkStatus(); };
+  ASSERT_TRUE(store_->Rebuild({}, {"a", ""}, goes).ok());
+  const auto before = AskAll();
+  Crash();
+  auto kept = std::move(embedder_);
+  Open();
+  EXPECT_THAT(Log(), HasSubstr("from=documents"));
+  EXPECT_THAT(store_->GetCollection({})->unembedded_chunks, kDocuments);
+  Crash();
+  embedder_ = std::move(kept);
+  Open();
+  EXPECT_THAT(Log(), HasSubstr("from=documents"));
+  EXPECT_TRUE(AskAll() == before);
+}
+
+TEST_F(StoreSnapshotsTest, WhatHasOutgrownItsFitIsReportedAtTheStart) {
+  Add(0, kDocuments);
+  Add(kDocuments, 2 * kDocuments);
+  store_->SaveSnapshots();
+  Open();
+  ASSERT_THAT(Log(), HasSubstr("from=snapshot"));
+  std::vector<CollectionId> reported;
+  store_->OnOutgrown([&](const CollectionId& collection) { reported.push_back(collection); });
+  EXPECT_THAT(reported, testing::ElementsAre(CollectionId()));
 }
 
 TEST_F(StoreSnapshotsTest, ADeletedCollectionTakesItsSnapshotAlong) {
