@@ -1,7 +1,6 @@
 #include "server/retrieval/collection_index.h"
 
 #include <algorithm>
-#include <iterator>
 #include <thread>
 
 #include "server/retrieval/linear_algebra.h"
@@ -81,29 +80,18 @@ std::vector<CollectionIndex::PreparedChunk> CollectionIndex::Prepare(const Chang
 
 void CollectionIndex::Apply(const std::vector<Change>& changes) {
   UseOneMathThread();
-  std::vector<Removal> removed;
-  std::vector<PreparedChunk> added;
   for (const Change& change : changes) {
     SlotRange gone = SlotsOf(change.removed_seq);
     for (; gone.count > kStepChunks; gone.first += kStepChunks, gone.count -= kStepChunks) {
       ApplyStep(PrepareRemoval({gone.first, kStepChunks}), {});
     }
-    std::vector<Removal> removals = PrepareRemoval(gone);
-    std::move(removals.begin(), removals.end(), std::back_inserter(removed));
-    if (change.added != nullptr) {
-      std::vector<PreparedChunk> prepared = Prepare(change);
-      std::move(prepared.begin(), prepared.end(), std::back_inserter(added));
-    }
-    if (added.size() + removed.size() >= kStepChunks) {
-      ApplyStep(removed, std::move(added));
-      removed.clear();
-      added.clear();
-    }
+    std::vector<PreparedChunk> added;
+    if (change.added != nullptr) added = Prepare(change);
+    ApplyStep(PrepareRemoval(gone), std::move(added));
   }
-  ApplyStep(removed, std::move(added));
 }
 
-// `removed` is of a few documents of not more than kStepChunks chunks, and goes at once.
+// `removed` is not more than kStepChunks chunks, and goes at once.
 void CollectionIndex::ApplyStep(const std::vector<Removal>& removed,
                                 std::vector<PreparedChunk> added) {
   size_t next = 0;
