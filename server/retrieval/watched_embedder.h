@@ -28,7 +28,7 @@ class WatchedEmbedder final : public TextEmbedder {
 
   absl::Status Embed(const std::vector<std::string>& texts, absl::Time deadline,
                      OnVectors on_vectors) override {
-    const absl::Status status = inner_.Embed(texts, deadline, on_vectors);
+    absl::Status status = inner_.Embed(texts, deadline, on_vectors);
     if (status.ok() || MeansAway(status)) {
       absl::MutexLock lock(&mutex_);
       if (!status.ok()) ++failures_;
