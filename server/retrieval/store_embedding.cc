@@ -167,6 +167,7 @@ absl::StatusOr<bool> IndexedStore::FitIndex(CollectionIndex& index, const Order&
   if (space.dimensions == 0) return false;
   const auto vectors_of = [&](const std::vector<CollectionIndex::ChunkRef>& chunks) {
     std::vector<std::string> texts;
+    texts.reserve(chunks.size());
     for (const auto& chunk : chunks) texts.push_back(EmbeddedText(*chunk.document, chunk.ordinal));
     return vectors_.Find(space.key, texts);
   };
@@ -212,7 +213,7 @@ absl::Status IndexedStore::ForgetUnusedVectors() {
   for (const DocumentPtr& document : documents) {
     for (const std::string& text : EmbeddedTexts(*document)) hashes.insert(HashOfText(text));
   }
-  const absl::Status status = vectors_.KeepOnly(hashes);
+  absl::Status status = vectors_.KeepOnly(hashes);
   vectors_.in_use().Unlock();
   return status;
 }
