@@ -90,7 +90,7 @@ struct IndexDocumentsJob::Counts {
 absl::Status IndexDocumentsJob::Validate(const Json& params) const {
   AIB_ASSIGN_OR_RETURN(const IndexParams parsed, ParseParams(params));
   if (parsed.embedder.empty()) return absl::OkStatus();
-  const absl::Status status = store_.CheckEmbedder(parsed.embedder);
+  absl::Status status = store_.CheckEmbedder(parsed.embedder);
   if (status.ok()) return status;
   return MakeError(ReasonOf(status), status.message(), "params.embedder");
 }

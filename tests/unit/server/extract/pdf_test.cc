@@ -2,11 +2,15 @@
 
 #include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/base/status.h"
 #include "tests/unit/server/extract/sample_files.h"
+#include "tests/unit/temp_folder.h"
 
 namespace aibackend::extract {
 namespace {
@@ -55,17 +59,27 @@ TEST_F(Pdf, TextBeyondTheLimitIsRefused) {
             Reason::REQUEST_TOO_LARGE);
 }
 
-TEST_F(Pdf, TimeIsALimit) {
-  ExtractLimits limits;
-  limits.wall_max = absl::Milliseconds(1);  // no process starts and ends in that
-  EXPECT_EQ(ReasonOf(ExtractPdf(MakePdf({"x"}), kPdfToTextPath, limits).status()),
-            Reason::REQUEST_TOO_LARGE);
+// A program in place of pdftotext. It reads its input first, which comes when its limits are set.
+std::string Script(const TempFolder& folder, const std::string& rest) {
+  const std::string path = folder.File("tool");
+  std::ofstream(path) << "#!/bin/sh\ncat >/dev/null\n" << rest << "\n";
+  std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+  return path;
 }
 
-TEST_F(Pdf, TooLittleMemoryIsSaidWithoutTheToolsWords) {
+TEST(PdfByAnotherProgram, TimeIsALimit) {
+  const TempFolder folder;
+  ExtractLimits limits;
+  limits.wall_max = absl::Milliseconds(50);
+  const auto pdf = ExtractPdf(MakePdf({"x"}), Script(folder, "exec sleep 600"), limits);
+  EXPECT_EQ(ReasonOf(pdf.status()), Reason::REQUEST_TOO_LARGE);
+}
+
+TEST(PdfByAnotherProgram, TooLittleMemoryIsSaidWithoutTheToolsWords) {
+  const TempFolder folder;
   ExtractLimits limits;
   limits.memory_bytes_max = 1 << 20;
-  const auto pdf = ExtractPdf(MakePdf({"x"}), kPdfToTextPath, limits);
+  const auto pdf = ExtractPdf(MakePdf({"x"}), Script(folder, "exec sleep 0"), limits);
   EXPECT_EQ(ReasonOf(pdf.status()), Reason::FIELD_INVALID);
   EXPECT_THAT(std::string(pdf.status().message()), testing::StartsWith("the PDF can't be read"));
 }
