@@ -49,7 +49,10 @@ std::shared_ptr<Generation> AnthropicModel::Generate(const GenerateRequest& requ
     messages.push_back({Role::kSystem, GroundingPrompt(request)});
   }
   turn.prompt_tokens = EstimatePromptTokens(request, messages);
-  return StartGeneration(http_, HttpRequestFor(request, messages), std::move(turn),
+  net::HttpRequest http = HttpRequestFor(request, messages);
+  sink = Watch(options_.watch, request, options_.id, options_.upstream_model, "anthropic", http,
+               std::move(sink));
+  return StartGeneration(http_, std::move(http), std::move(turn),
                          std::make_unique<AnthropicReader>(), std::move(sink));
 }
 

@@ -18,6 +18,7 @@ struct EmbedRequest {
   std::vector<std::string> inputs;  // UTF-8, none of them empty
   absl::optional<int> dimensions;
   std::string user;
+  telemetry::TraceContext trace;    // as GenerateRequest::trace
   std::string extra;  // as GenerateRequest::extra
 };
 

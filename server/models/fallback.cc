@@ -74,7 +74,9 @@ Fallback::Fallback(std::vector<LanguageModel*> models, Timer& timer)
 ModelInfo Fallback::info() const {
   ModelInfo info = models_.front()->info();
   for (const LanguageModel* model : models_) {
-    const int context = model->info().context_tokens;
+    const ModelInfo own = model->info();
+    if (model != models_.front()) info.fallbacks.push_back(own.id);
+    const int context = own.context_tokens;
     if (context > 0 && (info.context_tokens == 0 || context < info.context_tokens)) {
       info.context_tokens = context;
     }

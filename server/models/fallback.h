@@ -27,7 +27,7 @@ class Fallback final : public LanguageModel {
   // model, which outlives its generations.
   Fallback(std::vector<LanguageModel*> models, Timer& timer);
 
-  // The first one's, with the smallest context of all.
+  // The first one's, with the smallest context of all and the others' ids as its fallbacks.
   ModelInfo info() const override;
   std::shared_ptr<Generation> Generate(const GenerateRequest& request,
                                        std::shared_ptr<GenerateSink> sink) override;

@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
 #include "absl/types/span.h"
+#include "server/telemetry/tracer.h"
 
 namespace aibackend::models {
 
@@ -112,6 +113,7 @@ struct Citation {
 
 struct GenerateRequest {
   std::string request_id;
+  telemetry::TraceContext trace;      // of the request; may be none
   std::string model;                  // the id the client named, as ListModels gives it
   std::vector<ChatMessage> messages;  // the last one is the user's or a tool's
   absl::optional<double> temperature;
@@ -209,8 +211,9 @@ struct ModelInfo {
   std::string provider;
   std::string description;
   std::vector<std::string> ignored_parameters;
-  double temperature_max = 2;        // a turn with more is not for this model
-  std::vector<std::string> aliases;  // told by the catalog
+  double temperature_max = 2;          // a turn with more is not for this model
+  std::vector<std::string> aliases;    // told by the catalog
+  std::vector<std::string> fallbacks;  // ids of the models that may answer in its place
   // False: it answers from documents alone, so that they are always searched, and it takes neither
   // tools nor images nor a response format.
   bool is_general = true;

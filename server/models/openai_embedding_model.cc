@@ -119,6 +119,9 @@ std::shared_ptr<Generation> OpenAiEmbeddingModel::Embed(EmbedRequest request,
   if (!options_.api_key.empty()) {
     http.headers.emplace_back("Authorization", absl::StrCat("Bearer ", options_.api_key));
   }
+  if (request.trace.is_valid()) {
+    http.headers.emplace_back("traceparent", otlp::FormatTraceparent(request.trace));
+  }
   http.timeouts = options_.timeouts;
   http.response_bytes_max = request.inputs.size() * kVectorBytesMax + kResponseExtraBytes;
   auto call = std::make_shared<EmbeddingCall>(upstream_, request, std::move(done));

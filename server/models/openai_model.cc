@@ -42,8 +42,11 @@ std::shared_ptr<Generation> OpenAiModel::Generate(const GenerateRequest& request
     messages = WithSystemPrompt(std::move(messages), GroundingPrompt(request));
   }
   turn.prompt_tokens = EstimatePromptTokens(request, messages);
-  return StartGeneration(http_, HttpRequestFor(request, messages), std::move(turn),
-                         std::make_unique<OpenAiReader>(), std::move(sink));
+  net::HttpRequest http = HttpRequestFor(request, messages);
+  sink = Watch(options_.watch, request, options_.id, options_.upstream_model, "openai", http,
+               std::move(sink));
+  return StartGeneration(http_, std::move(http), std::move(turn), std::make_unique<OpenAiReader>(),
+                         std::move(sink));
 }
 
 net::HttpRequest OpenAiModel::HttpRequestFor(const GenerateRequest& request,

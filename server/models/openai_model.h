@@ -7,6 +7,7 @@
 
 #include "server/models/language_model.h"
 #include "server/models/upstream_request.h"
+#include "server/models/watched_call.h"
 #include "server/net/http_client.h"
 
 namespace aibackend::models {
@@ -24,6 +25,7 @@ class OpenAiModel : public LanguageModel {
     int context_tokens = 0;      // as ModelInfo's
     net::HttpTimeouts timeouts;
     UpstreamLimits limits;
+    CallWatch watch;
   };
 
   // `http` must outlive the model and its generations.

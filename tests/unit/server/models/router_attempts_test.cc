@@ -246,6 +246,12 @@ TEST_F(FallbackTest, TheNextModelAnswersUnderItsOwnNameAndWithinItsLimits) {
   EXPECT_EQ(result.upstream_calls, 2);
 }
 
+TEST_F(FallbackTest, ItTellsWhoMayAnswerInItsPlace) {
+  EXPECT_EQ(fallback.info().fallbacks,
+            (std::vector<std::string>{other.info().id, quoting.info().id}));
+  EXPECT_TRUE(asked.info().fallbacks.empty());
+}
+
 TEST_F(FallbackTest, TheModelThatWasAskedIsNamedToo) {
   Start();
   asked.Call(0)->End();

@@ -1,0 +1,35 @@
+#include "server/models/observed_embedding.h"
+
+#include <utility>
+
+namespace aibackend::models {
+
+using telemetry::Span;
+using telemetry::Tracer;
+
+ObservedEmbeddingModel::ObservedEmbeddingModel(EmbeddingModel& inner, CallWatch watch)
+    : inner_(inner),
+      watch_(watch),
+      id_(inner.info().id),
+      provider_(inner.info().provider),
+      row_(watch.metrics->ModelOf(telemetry::Operation::kEmbeddings, id_)) {}
+
+std::shared_ptr<Generation> ObservedEmbeddingModel::Embed(EmbedRequest request,
+                                                          std::function<void(EmbedResult)> done) {
+  auto span = std::make_shared<Span>(
+      watch_.tracer->StartModelCall({"embeddings", id_, provider_}, request.trace));
+  request.trace = span->context();
+  const absl::Time started_at = watch_.clock->Now();
+  return inner_.Embed(std::move(request), [this, span, started_at,
+                                           done = std::move(done)](EmbedResult result) {
+    Tracer::ModelCallEnd end;
+    end.status = result.status;
+    if (result.usage.prompt_tokens > 0) end.input_tokens = result.usage.prompt_tokens;
+    Tracer::EndModelCall(*span, end);
+    watch_.metrics->UpstreamCallEnded(row_, watch_.clock->Now() - started_at, end.input_tokens,
+                                      absl::nullopt);
+    done(std::move(result));
+  });
+}
+
+}  // namespace aibackend::models
