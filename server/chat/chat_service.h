@@ -1,7 +1,9 @@
-// One turn of a conversation: check → ground → generate → verify citations.
+// One turn of a conversation: check → guard → look into the cache → ground → generate → verify
+// citations → guard.
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,11 +15,16 @@
 #include "server/base/clock.h"
 #include "server/base/executor.h"
 #include "server/base/money.h"
+#include "server/guard/guardrails.h"
 #include "server/models/language_model.h"
 #include "server/models/model_catalog.h"
 #include "server/retrieval/retriever.h"
+#include "server/usage/price_book.h"
 
 namespace aibackend::chat {
+
+class AnswerCache;
+struct TurnWorld;
 
 struct RetrievalChoice {
   bool enabled = true;
@@ -29,11 +36,44 @@ struct RetrievalChoice {
   double min_score = 0;
 };
 
+// Whether the answer may be one that was given before.
+enum class CacheMode {
+  kOff,
+  kAuto,      // kExact where the temperature is 0, else kOff
+  kExact,     // to the same request
+  kSemantic,  // and to one whose question means the same
+};
+
+// Of one request; what is absent is the server's.
+struct CacheChoice {
+  absl::optional<CacheMode> mode;
+  absl::optional<double> threshold;  // of kSemantic: the least cosine of the questions
+  absl::optional<absl::Duration> max_age;
+};
+
 // `generate` is what the model is asked; its model may be an alias, or empty for the default one.
-// Its grounding is made here, from `retrieval`.
+// Its grounding is made here, from `retrieval`. retrieval.collection.tenant is who asks, also where
+// nothing is retrieved.
 struct TurnRequest {
   models::GenerateRequest generate;
   RetrievalChoice retrieval;
+  CacheChoice cache;
+  // Called once, on the executor, right before the model is asked: `request` is what it gets, with
+  // its passages, and may still be given a lower max_tokens. An error ends the turn. Not called
+  // where no model is asked: no evidence, an answer from the cache, a turn that is cancelled or
+  // fails before.
+  std::function<absl::Status(const models::ModelInfo& model, models::GenerateRequest& request)>
+      before_model;
+  // ChatService::Guard() has done its work, and what it did.
+  bool is_guarded = false;
+  std::vector<std::string> guardrails;
+};
+
+// What a turn did when.
+struct Step {
+  std::string name;   // "cache", "retrieved", "asked", "first_token", "answered"
+  absl::Duration at;  // since the turn's start
+  std::string note;   // for people
 };
 
 // What was generated, all deltas together.
@@ -57,17 +97,26 @@ struct TurnResult {
   std::vector<models::Citation> citations;  // each verbatim: text == stored document [start, end)
   int dropped_citations = 0;                // that the model made up; not in the answer's text
   models::TokenUsage usage;
-  NanoUsd cost;
+  NanoUsd cost;  // 0 where the answer was given before
+  bool price_unknown = false;  // `cost` says nothing
+  int64_t price_version = 0;   // that it was made with; 0: no price was applied
   double confidence = 0;
   absl::Duration time_to_first_token;  // zero where nothing came
   absl::Duration elapsed;
   int upstream_calls = 0;
+  std::string cache;  // "exact" or "semantic": the answer was given before, and costs nothing
+  bool cache_missed = false;            // it was looked for, in vain
+  std::vector<std::string> guardrails;  // what they did, "name:action", each once, in order
+  std::vector<Step> timeline;
+  std::vector<std::string> passages;  // the chunk_id ("document_id#n") of those the model was given
 };
 
 // Receives one turn. Called by one thread at a time, never from inside Start() or Cancel().
 class TurnSink {
  public:
   virtual ~TurnSink() = default;
+  // Before the first delta, where the answer cache took part: whether it had the answer.
+  virtual void OnCacheAsked(bool /*found*/) {}
   virtual void OnDelta(const models::Delta& delta) = 0;
   virtual void OnDone(TurnResult result) = 0;  // exactly once, last
 };
@@ -87,11 +136,24 @@ class ChatService {
   struct Options {
     bool strict_default = false;
     int turns_max = 10'000;
+    // These outlive the service. Null: none.
+    const guard::Guardrails* guardrails = nullptr;
+    AnswerCache* cache = nullptr;
+    const usage::PriceBook* prices = nullptr;  // null: nothing costs anything
+    // Told how each turn ended, before its sink is; must not block. May be none.
+    std::function<void(const TurnResult&)> on_end;
   };
 
   // All references outlive the service and its turns.
   ChatService(const models::ModelCatalog& models, const retrieval::Retriever& retriever,
               Executor& executor, Clock& clock, Options options);
+  ~ChatService();
+
+  // Applies the input's guardrails to the messages of `request`, once: a turn does it as the first
+  // thing, unless it was done before by who records the question. What they did stands in
+  // request.guardrails, also after CONTENT_BLOCKED, which is for field "messages" and names the
+  // rule, not the text.
+  absl::Status Guard(TurnRequest& request) const;
 
   // Refuses at once what can't be served (MESSAGES_EMPTY, TEMPERATURE_OUT_OF_RANGE,
   // MODEL_NOT_FOUND, OVERLOADED …): then `sink` is never called. Else the turn runs, and ends with
@@ -103,15 +165,12 @@ class ChatService {
   absl::StatusOr<int> CountTokens(const TurnRequest& request) const;
 
  private:
-  class RunningTurn;
-
   absl::StatusOr<models::LanguageModel*> ModelFor(const TurnRequest& request) const;
 
   const models::ModelCatalog& models_;
-  const retrieval::Retriever& retriever_;
   Executor& executor_;
-  Clock& clock_;
   const Options options_;
+  const std::unique_ptr<const TurnWorld> world_;
   std::atomic<int> turns_{0};
 };
 

@@ -124,6 +124,7 @@ class KeyedTurns::Impl::Sink final : public TurnSink {
  public:
   Sink(std::shared_ptr<Impl> owner, std::shared_ptr<Entry> entry)
       : owner_(std::move(owner)), entry_(std::move(entry)) {}
+  void OnCacheAsked(bool found) override { entry_->feed->OnCacheAsked(found); }
   void OnDelta(const models::Delta& delta) override { entry_->feed->OnDelta(delta); }
   void OnDone(TurnResult result) override { owner_->End(entry_, std::move(result)); }
 

@@ -1,6 +1,7 @@
 // A turn's events, kept in order for those who read them at their own pace.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -54,6 +55,7 @@ class TurnFeed final : public TurnSink {
 
   explicit TurnFeed(Keep keep) : keep_(keep) {}
 
+  void OnCacheAsked(bool found) override { cache_ = found ? Cache::kHit : Cache::kMiss; }
   void OnDelta(const models::Delta& delta) override;
   void OnDone(TurnResult result) override;
 
@@ -71,6 +73,10 @@ class TurnFeed final : public TurnSink {
   // The reader wants no more. True: the feed had it and gives it back, OnNews() will not come.
   // False: its owner has it, or has it in a moment, and meets kLeft at the next Take().
   bool Leave(FeedReader& reader);
+
+  // What is known of it once the first event is there, or the end.
+  enum class Cache : uint8_t { kNotAsked, kMiss, kHit };
+  Cache cache() const { return cache_; }
 
   // Only after the end; then they don't change any more.
   const TurnResult& result() const ABSL_NO_THREAD_SAFETY_ANALYSIS { return result_; }
@@ -99,6 +105,7 @@ class TurnFeed final : public TurnSink {
   void Fill(size_t first, size_t last, FeedEvent& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Keep keep_;
+  std::atomic<Cache> cache_{Cache::kNotAsked};
   mutable absl::Mutex mutex_;
   std::string bytes_ ABSL_GUARDED_BY(mutex_);  // of all kinds, in order
   std::vector<models::TokenLogprob> logprobs_ ABSL_GUARDED_BY(mutex_);

@@ -78,6 +78,12 @@ absl::StatusOr<RetrieveResult> IndexedStore::Retrieve(const RetrieveQuery& query
   return result;
 }
 
+absl::optional<uint64_t> IndexedStore::Revision(const CollectionId& collection) const {
+  absl::ReaderMutexLock lock(&mutex_);
+  const auto found = revisions_.find(collection);
+  return found == revisions_.end() ? 0 : found->second;
+}
+
 std::vector<Retriever::WeightedTerm> IndexedStore::Analyze(absl::string_view text,
                                                            const CollectionId& collection) const {
   const auto index = FindIndex(collection);
@@ -96,6 +102,11 @@ void IndexedStore::Publish(const CollectionId& collection, std::shared_ptr<Colle
   state.index = index;
   absl::MutexLock lock(&mutex_);
   indexes_[collection] = std::move(index);
+  Revise(collection);
+}
+
+void IndexedStore::Revise(const CollectionId& collection) {
+  revisions_[collection] = ++last_revision_;
 }
 
 absl::StatusOr<std::vector<AddedDocument>> IndexedStore::Add(
@@ -218,6 +229,8 @@ absl::Status IndexedStore::DeleteStored(const CollectionId& collection, const st
       [&](storage::Session& session) { return DeleteDocument(session, document->seq); }));
   state->second.documents.erase(id);
   state->second.index->Apply({{document->seq, nullptr}});
+  absl::MutexLock look(&mutex_);
+  Revise(collection);
   return absl::OkStatus();
 }
 
@@ -354,6 +367,7 @@ absl::StatusOr<int64_t> IndexedStore::DeleteCollection(const CollectionId& colle
   {
     absl::MutexLock look(&mutex_);
     indexes_.erase(collection);
+    Revise(collection);
   }
   if (deleted == 0) return NoSuchCollection();
   return deleted;

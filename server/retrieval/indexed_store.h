@@ -76,6 +76,7 @@ class IndexedStore final : public DocumentStore {
   absl::Status Load();
 
   absl::StatusOr<RetrieveResult> Retrieve(const RetrieveQuery& query) const override;
+  absl::optional<uint64_t> Revision(const CollectionId& collection) const override;
   std::vector<WeightedTerm> Analyze(absl::string_view text,
                                     const CollectionId& collection) const override;
   absl::StatusOr<std::vector<AddedDocument>> Add(const CollectionId& collection,
@@ -100,8 +101,10 @@ class IndexedStore final : public DocumentStore {
  private:
   std::shared_ptr<const CollectionIndex> FindIndex(const CollectionId& collection) const;
   void FillUnembedded(CollectionInfo& info) const;
+  // When the index has changed: who reads the new revision before a search finds the change.
   void Publish(const CollectionId& collection, std::shared_ptr<CollectionIndex> index)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
+  void Revise(const CollectionId& collection) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   std::vector<AddedDocument> MakePlan(const Collection& state,
                                       std::vector<std::shared_ptr<Document>> documents,
@@ -174,6 +177,10 @@ class IndexedStore final : public DocumentStore {
   mutable absl::Mutex mutex_;
   absl::flat_hash_map<CollectionId, std::shared_ptr<const CollectionIndex>> indexes_
       ABSL_GUARDED_BY(mutex_);
+  // Of the collections that changed since the start, each from one counter, so that one that is
+  // deleted and made anew has none of its old ones. They stay: they are small.
+  absl::flat_hash_map<CollectionId, uint64_t> revisions_ ABSL_GUARDED_BY(mutex_);
+  uint64_t last_revision_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace aibackend::retrieval

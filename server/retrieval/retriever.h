@@ -2,6 +2,7 @@
 // cache of it.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -76,6 +77,12 @@ class Retriever {
 
   // Errors: FILTER_FIELD_UNKNOWN.
   virtual absl::StatusOr<RetrieveResult> Retrieve(const RetrieveQuery& query) const = 0;
+
+  // Changes after every change of what the collection's searches may find: documents that come or
+  // go, a new generation. It is never the same again, but means nothing in another process. Read
+  // before a search, it is not newer than what the search finds. Absent: not known; what rests on
+  // the documents must not be kept. Takes a look into a map.
+  virtual absl::optional<uint64_t> Revision(const CollectionId&) const { return absl::nullopt; }
 
   // The inverse document frequency of each term of `text` in the collection, for scoring sentences:
   // the terms are those of the index (stemmed, stop words dropped), in order, with the idf of an

@@ -1,5 +1,6 @@
 #include "server/chat/chat_service.h"
 
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "gtest/gtest.h"
 #include "server/base/status.h"
@@ -8,19 +9,6 @@
 
 namespace aibackend::chat {
 namespace {
-
-struct Collected final : TurnSink {
-  void OnDelta(const models::Delta& delta) override {
-    streamed.append(delta.text.data(), delta.text.size());
-  }
-  void OnDone(TurnResult r) override {
-    result = std::move(r);
-    done.Notify();
-  }
-  std::string streamed;
-  TurnResult result;
-  absl::Notification done;
-};
 
 class ChatServiceTest : public testing::Test {
  protected:
@@ -229,6 +217,76 @@ TEST_F(ChatServiceTest, MoreTurnsThanAllowedAreRefusedAndTheirPlacesComeBack) {
   ASSERT_TRUE(service.Start(Ask(), again).ok());
   model_.TakeSink()->OnDone(Ok());
   again->done.WaitForNotification();
+}
+
+std::vector<std::string> StepsOf(const TurnResult& result) {
+  std::vector<std::string> steps;
+  for (const Step& step : result.timeline) {
+    steps.push_back(
+        absl::StrCat(step.name, " ", absl::ToInt64Milliseconds(step.at), " ", step.note));
+  }
+  return steps;
+}
+
+TEST_F(ChatServiceTest, ATurnTellsItsStepsAndItsPassages) {
+  ChatService service = Make();
+  ASSERT_TRUE(service.Start(Ask(), sink_).ok());
+  auto model_sink = model_.TakeSink();
+  clock_.Advance(absl::Milliseconds(40));
+  model_sink->OnDelta(models::Delta("The turtle"));
+  clock_.Advance(absl::Milliseconds(10));
+  model_sink->OnDone(Ok());
+  sink_->done.WaitForNotification();
+  EXPECT_EQ(StepsOf(sink_->result),
+            (std::vector<std::string>{"retrieved 0 hybrid, confidence 0.90, 1 passages",
+                                      "asked 0 scripted", "first_token 40 ", "answered 50 stop"}));
+  EXPECT_EQ(sink_->result.passages, std::vector<std::string>{"doc#0"});
+}
+
+TEST_F(ChatServiceTest, TheHookSeesThePassagesAndMayShortenTheAnswer) {
+  ChatService service = Make();
+  TurnRequest request = Ask();
+  request.generate.max_tokens = 500;
+  request.before_model = [this](const models::ModelInfo& model, models::GenerateRequest& generate) {
+    EXPECT_EQ(model.id, "scripted");
+    EXPECT_EQ(generate.grounding->passages.size(), 1u);
+    EXPECT_EQ(model_.calls(), 0);
+    generate.max_tokens = 7;
+    return absl::OkStatus();
+  };
+  ASSERT_TRUE(service.Start(request, sink_).ok());
+  auto model_sink = model_.TakeSink();
+  EXPECT_EQ(model_.request().max_tokens, 7);
+  model_sink->OnDone(Ok());
+  sink_->done.WaitForNotification();
+}
+
+TEST_F(ChatServiceTest, WhatTheHookRefusesIsNotAsked) {
+  ChatService service = Make();
+  TurnRequest request = Ask();
+  request.before_model = [](const models::ModelInfo&, models::GenerateRequest&) {
+    return MakeError(Reason::QUOTA_EXCEEDED, "no tokens are left");
+  };
+  ASSERT_TRUE(service.Start(request, sink_).ok());
+  sink_->done.WaitForNotification();
+  EXPECT_EQ(ReasonOf(sink_->result.status), Reason::QUOTA_EXCEEDED);
+  EXPECT_EQ(model_.calls(), 0);
+  EXPECT_EQ(StepsOf(sink_->result).size(), 1u);
+}
+
+TEST_F(ChatServiceTest, TheHookIsNotCalledWhereNoModelIs) {
+  retriever_.finds = false;
+  ChatService service = Make({/*strict_default=*/true, 10});
+  TurnRequest request = Ask();
+  bool called = false;
+  request.before_model = [&](const models::ModelInfo&, models::GenerateRequest&) {
+    called = true;
+    return absl::OkStatus();
+  };
+  ASSERT_TRUE(service.Start(request, sink_).ok());
+  sink_->done.WaitForNotification();
+  EXPECT_EQ(sink_->result.outcome, models::Outcome::kNoContext);
+  EXPECT_FALSE(called);
 }
 
 TEST_F(ChatServiceTest, AnUnknownModelIsRefusedWithTheKnownOnes) {

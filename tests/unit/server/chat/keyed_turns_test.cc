@@ -8,6 +8,7 @@
 #include "absl/synchronization/barrier.h"
 #include "gtest/gtest.h"
 #include "server/base/status.h"
+#include "server/chat/answer_cache.h"
 #include "tests/unit/fake_clock.h"
 #include "tests/unit/server/chat/scripted_model.h"
 #include "tests/unit/temp_folder.h"
@@ -208,6 +209,44 @@ TEST_F(KeyedTurnsTest, AnAnswerIsGivenAgainWithTheFirstOnesId) {
   EXPECT_EQ(seat->request_id, "req_1");
   EXPECT_EQ(WholeReader(*std::move(seat)).Text(), "a turtle");
   EXPECT_EQ(model_.calls(), 1);
+}
+
+TEST_F(KeyedTurnsTest, AKeyedTurnMayBeGuardedAndAnsweredByTheCache) {
+  guard::Rule rule;
+  rule.name = "mail";
+  rule.kind = guard::Rule::Kind::kEmail;
+  rule.action = guard::Rule::Action::kMask;
+  const auto rails = guard::Guardrails::Build({rule});
+  AnswerCache cache(clock_, nullptr, {CacheMode::kExact});
+  ChatService chat(catalog_, retriever_, executor_, clock_, {false, 10, &*rails, &cache});
+  turns_ = std::make_unique<KeyedTurns>(chat, *answers_, executor_, timer_, clock_,
+                                        KeyedTurns::Options());
+  const auto ask = [&](const std::string& key, const std::string& mail) {
+    KeyedTurns::Question question = Question(key, mail);
+    question.turn.generate.messages[0].content = mail;
+    return Ask(std::move(question));
+  };
+  auto first = ask("key", "a@b.de");
+  const auto sink = model_.TakeSink();
+  EXPECT_EQ(model_.request().messages[0].content, "[email]");
+  sink->OnDelta(models::Delta("ask c@d.de"));
+  sink->OnDone(Finished());
+  WholeReader reader(*std::move(first));
+  EXPECT_EQ(reader.Text(), "ask [email]");
+  // Another key asks the same, after its guardrails: the cache has it.
+  WholeReader cached(*ask("other", "x@y.de"));
+  EXPECT_EQ(cached.Text(), "ask [email]");
+  EXPECT_EQ(cached.Result().cache, "exact");
+  // The key itself comes before the cache.
+  auto replay = ask("key", "a@b.de");
+  EXPECT_FALSE(replay->is_first);
+  WholeReader replayed(*std::move(replay));
+  EXPECT_EQ(replayed.Text(), "ask [email]");
+  EXPECT_EQ(replayed.Result().cache, "");
+  EXPECT_EQ(ReasonOf(ask("key", "x@y.de").status()), Reason::IDEMPOTENCY_KEY_REUSED)
+      << "the key's request is the one that came, not what the rules left of it";
+  EXPECT_EQ(model_.calls(), 1);
+  turns_.reset();
 }
 
 TEST_F(KeyedTurnsTest, AnotherRequestUnderTheKeyIsRefusedAlsoWhileTheFirstRuns) {

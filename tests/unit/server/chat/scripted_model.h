@@ -1,4 +1,4 @@
-// What a turn works with, played by the test: a retriever and a model.
+// What a turn works with, played by the test: a retriever, a model and who listens.
 #pragma once
 
 #include <atomic>
@@ -9,6 +9,7 @@
 
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "server/chat/chat_service.h"
 #include "server/models/language_model.h"
 #include "server/retrieval/retriever.h"
 
@@ -36,8 +37,13 @@ class FakeRetriever final : public retrieval::Retriever {
     return {};
   }
 
+  absl::optional<uint64_t> Revision(const retrieval::CollectionId&) const override {
+    return revision;
+  }
+
   double confidence = 0.9;
   bool finds = true;
+  absl::optional<uint64_t> revision = 1;
   mutable std::atomic<int> calls{0};
 };
 
@@ -89,6 +95,24 @@ class ScriptedModel final : public models::LanguageModel {
   models::GenerateRequest request_;
   std::shared_ptr<models::GenerateSink> sink_;
   int calls_ = 0;
+};
+
+// Keeps what a turn tells.
+struct Collected final : TurnSink {
+  void OnDelta(const models::Delta& delta) override {
+    streamed.append(delta.text.data(), delta.text.size());
+    reasoned.append(delta.reasoning.data(), delta.reasoning.size());
+    for (const models::ToolCallDelta& call : delta.tool_calls) called += call.arguments;
+  }
+  void OnDone(TurnResult r) override {
+    result = std::move(r);
+    done.Notify();
+  }
+  std::string streamed;
+  std::string reasoned;
+  std::string called;
+  TurnResult result;
+  absl::Notification done;
 };
 
 }  // namespace aibackend::chat

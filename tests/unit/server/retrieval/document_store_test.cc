@@ -1,6 +1,7 @@
 #include "server/retrieval/document_store.h"
 
 #include <atomic>
+#include <set>
 #include <thread>
 
 #include "absl/synchronization/notification.h"
@@ -71,6 +72,29 @@ class DocumentStoreTest : public ::testing::Test {
   std::unique_ptr<storage::Database> database_;
   std::unique_ptr<DocumentStore> store_;
 };
+
+TEST_F(DocumentStoreTest, EveryChangeOfACollectionIsANewRevisionOfItAndOfNoOther) {
+  const CollectionId other = {"default", "someone else"};
+  const auto elsewhere = store_->Revision(other);
+  std::set<uint64_t> seen = {store_->Revision({}).value()};
+  const auto is_new = [&] { return seen.insert(store_->Revision({}).value()).second; };
+  EXPECT_FALSE(is_new());
+  ASSERT_TRUE(store_->Add({}, Samples(0, 3)).ok());
+  EXPECT_TRUE(is_new());
+  EXPECT_FALSE(Find(SampleText(0)).empty());
+  EXPECT_FALSE(is_new());
+  ASSERT_TRUE(store_->Delete({}, "d1").ok());
+  EXPECT_TRUE(is_new());
+  EXPECT_FALSE(store_->Delete({}, "d1").ok());
+  EXPECT_FALSE(is_new());
+  ASSERT_TRUE(store_->Rebuild({}, Goes).ok());
+  EXPECT_TRUE(is_new());
+  ASSERT_TRUE(store_->DeleteCollection({}).ok());
+  EXPECT_TRUE(is_new());
+  ASSERT_TRUE(store_->Add({}, Samples(0, 3)).ok());
+  EXPECT_TRUE(is_new());
+  EXPECT_EQ(store_->Revision(other), elsewhere);
+}
 
 TEST_F(DocumentStoreTest, WhatIsAddedIsFoundVerbatim) {
   StoredDocument document = Named("policy", "Refunds take 30 days. 返金は三十日以内です。");

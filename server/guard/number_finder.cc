@@ -1,0 +1,214 @@
+// Finds numbers that people write in groups: of phones and of cards.
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "re2/re2.h"
+#include "server/guard/characters.h"
+#include "server/guard/finder.h"
+
+namespace aibackend::guard {
+namespace {
+
+bool IsDigit(Character c) {
+  return c >= '0' && c <= '9';
+}
+
+// A blank or a dash in ASCII for one of any kind, what else may separate as it is; 0: nothing that
+// separates.
+char SeparatorOf(Character c) {
+  switch (c) {
+    case ' ':
+    case 0x00A0:  // no-break
+    case 0x202F:  // narrow no-break
+      return ' ';
+    case '-':
+    case 0x2010:  // hyphen
+    case 0x2011:  // non-breaking hyphen
+    case 0x2013:  // en dash
+      return '-';
+    case '.':
+    case '/':
+    case '(':
+    case ')':
+      return static_cast<char>(c);
+    default:
+      return 0;
+  }
+}
+
+// Digits and what stands between them, as far as they may be one number.
+struct Run {
+  struct End {
+    size_t in_text = 0;
+    size_t in_number = 0;
+    size_t digits = 0;
+  };
+  std::string number;     // with separators in ASCII
+  std::vector<End> ends;  // of its groups
+  bool is_open = false;   // the text ended first
+};
+
+struct RunForm {
+  size_t digits_max = 0;
+  size_t separators_max = 0;  // between two digits
+  absl::string_view separators;
+};
+
+Run ReadRun(absl::string_view text, size_t at, const RunForm& form) {
+  Run run;
+  size_t digits = 0;
+  size_t separators = 0;
+  const auto end_group = [&](size_t end) {
+    if (separators == 0 && digits > 0) run.ends.push_back({end, run.number.size(), digits});
+  };
+  while (at < text.size()) {
+    const CharacterAt c = ReadCharacter(text, at);
+    const char separator = SeparatorOf(c.value);
+    if (IsDigit(c.value)) {
+      if (++digits > form.digits_max) return run;
+      separators = 0;
+      run.number.push_back(static_cast<char>(c.value));
+    } else if (run.number.empty() && c.value == '+') {
+      run.number.push_back('+');
+    } else if (separator != 0 && absl::StrContains(form.separators, separator)) {
+      end_group(at);
+      if (++separators > form.separators_max) return run;
+      run.number.push_back(separator);
+    } else {
+      end_group(at);
+      return run;
+    }
+    at = c.end;
+  }
+  end_group(at);
+  run.is_open = true;
+  return run;
+}
+
+// A number begins at a place and ends with a group: the longest that `Accepts` is the match.
+class NumberFinder : public Finder {
+ public:
+  explicit NumberFinder(RunForm form) : form_(form) {}
+
+  absl::optional<Place> Find(const GrowingText& text) const override {
+    for (size_t at = text.from; at < text.bytes.size(); ++at) {
+      at = std::min(text.bytes.find_first_of("0123456789+(", at), text.bytes.size());
+      if (at == text.bytes.size()) break;
+      if (!MayBegin(text.bytes, at)) continue;
+      const Run run = ReadRun(text.bytes, at, form_);
+      if (run.is_open && !text.is_all) return Place{at, text.bytes.size(), false};
+      for (auto end = run.ends.rbegin(); end != run.ends.rend(); ++end) {
+        if (Accepts(run, *end)) return Place{at, end->in_text};
+      }
+    }
+    return absl::nullopt;
+  }
+
+ private:
+  virtual bool MayBegin(absl::string_view text, size_t at) const = 0;
+  virtual bool Accepts(const Run& run, const Run::End& end) const = 0;
+
+  const RunForm form_;
+};
+
+class CardFinder final : public NumberFinder {
+ public:
+  // ISO/IEC 7812: at most 19 digits; the shortest in use have 13.
+  CardFinder() : NumberFinder({/*digits_max=*/19, /*separators_max=*/1, " -"}) {}
+
+ private:
+  bool MayBegin(absl::string_view text, size_t at) const override {
+    return IsDigit(text[at]) && !IsDigit(CharacterBefore(text, at).value);
+  }
+  bool Accepts(const Run& run, const Run::End& end) const override {
+    return end.digits >= 13 && PassesLuhn(run.number.substr(0, end.in_number));
+  }
+
+  // ISO/IEC 7812-1, annex B. Zeros alone pass it, but are no card.
+  static bool PassesLuhn(absl::string_view number) {
+    int sum = 0;
+    bool is_doubled = false;
+    for (auto c = number.rbegin(); c != number.rend(); ++c) {
+      if (!IsDigit(*c)) continue;
+      const int digit = (*c - '0') * (is_doubled ? 2 : 1);
+      sum += digit > 9 ? digit - 9 : digit;
+      is_doubled = !is_doubled;
+    }
+    return sum > 0 && sum % 10 == 0;
+  }
+};
+
+class PhoneFinder final : public NumberFinder {
+ public:
+  // E.164: at most 15 digits; two more for an international prefix of 00.
+  PhoneFinder() : NumberFinder({/*digits_max=*/17, /*separators_max=*/2, " -./()"}) {}
+
+ private:
+  // Not within a word or a longer number.
+  bool MayBegin(absl::string_view text, size_t at) const override {
+    const CharacterAt before = CharacterBefore(text, at);
+    if (before.value == '+' || IsDigit(before.value) || AreOneWord(before.value, '0')) return false;
+    if (text[at] == '+' || SeparatorOf(before.value) == 0) return true;
+    return !IsDigit(CharacterBefore(text, before.start).value);
+  }
+
+  bool Accepts(const Run& run, const Run::End& end) const override {
+    const char next = end.in_number < run.number.size() ? run.number[end.in_number] : ' ';
+    const bool goes_on = &end != &run.ends.back() && next != ' ' && next != '(' && next != ')';
+    return !goes_on && IsPhone(run.number.substr(0, end.in_number), end.digits);
+  }
+
+  static bool IsPhone(const std::string& number, size_t digits) {
+    static const RE2* const kInternational = new RE2(R"(\+[ (]?[1-9][-\d ./()]*)");
+    static const RE2* const kPrefixed = new RE2(R"(00[ -]?[1-9]\d{0,2}[ ./()-][-\d ./()]*)");
+    static const RE2* const kNational =
+        new RE2(R"((?:\(0\d{1,4}\) ?|0\d{1,4}[ ./-]{1,2})\d{2,8}(?:[ ./-]{1,2}\d{2,8}){0,4})");
+    static const RE2* const kDate = new RE2(R"(\d{1,2}[./-]\d{1,2}[./-](?:19|20)\d\d(?:\D.*)?)");
+    static const RE2* const kNorthAmerican =
+        new RE2(R"((?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4})");
+    static const RE2* const kChinese = new RE2(R"(1[3-9]\d[ -]\d{4}[ -]\d{4})");
+    if (number[0] == '+')
+      return digits >= 9 && digits <= 15 && RE2::FullMatch(number, *kInternational);
+    if (RE2::FullMatch(number, *kPrefixed)) return digits >= 11;
+    if (RE2::FullMatch(number, *kNational)) {
+      return digits >= 9 && digits <= 12 && !RE2::FullMatch(number, *kDate);
+    }
+    return RE2::FullMatch(number, *kNorthAmerican) || RE2::FullMatch(number, *kChinese);
+  }
+};
+
+class SizeFinder final : public Finder {
+ public:
+  explicit SizeFinder(size_t bytes_max) : bytes_max_(bytes_max) {}
+
+  absl::optional<Place> Find(const GrowingText& text) const override {
+    const uint64_t end = text.offset + text.bytes.size();
+    if (end <= bytes_max_ || text.from == text.bytes.size()) return absl::nullopt;
+    size_t start = bytes_max_ > text.offset ? bytes_max_ - text.offset : 0;
+    start = std::max(start, text.from);
+    while (start > text.from && (static_cast<unsigned char>(text.bytes[start]) & 0xC0) == 0x80) {
+      --start;
+    }
+    return Place{start, text.bytes.size()};
+  }
+
+ private:
+  const uint64_t bytes_max_;
+};
+
+}  // namespace
+
+std::unique_ptr<Finder> MakePhoneFinder() {
+  return std::make_unique<PhoneFinder>();
+}
+
+std::unique_ptr<Finder> MakeCardFinder() {
+  return std::make_unique<CardFinder>();
+}
+
+std::unique_ptr<Finder> MakeSizeFinder(size_t bytes_max) {
+  return std::make_unique<SizeFinder>(bytes_max);
+}
+
+}  // namespace aibackend::guard
