@@ -29,6 +29,8 @@ inline constexpr absl::Duration kChatTimeout = absl::Minutes(10);
 inline constexpr absl::Duration kCallTimeout = absl::Minutes(1);
 // A stream of uploads may bring hundreds of megabytes, each document of which is read and indexed.
 inline constexpr absl::Duration kUploadTimeout = absl::Minutes(30);
+// A ledger of some ten million rows, to a reader that writes them to a disk.
+inline constexpr absl::Duration kExportTimeout = absl::Minutes(30);
 // The largest message that is accepted: a page of documents or a ledger page with long prompts.
 // (gRPC's own default, 4 MiB, is less than one stored document may have.)
 inline constexpr int kMessageBytesMax = 64 << 20;
@@ -50,10 +52,19 @@ class Cancellation {
   grpc::ClientContext* context_ ABSL_GUARDED_BY(mutex_) = nullptr;
 };
 
+struct ClientOptions {
+  // An API key or a JWT, sent with each call as `authorization: Bearer …`; empty: none is sent. It
+  // travels as the channel does: over a network give Client a channel with TLS. A key that isn't
+  // printable ASCII is not sent, and fails the call with KEY_INVALID.
+  std::string api_key;
+};
+
 struct CallOptions {
   // How long the whole call may take. Default: kChatTimeout for chats, kUploadTimeout for uploads,
-  // kCallTimeout for the rest.
+  // kExportTimeout for exports, kCallTimeout for the rest.
   std::optional<absl::Duration> timeout;
+  // Instead of the client's own key, for this call. Empty: the client's.
+  std::string api_key;
   // Sent as x-request-id: printable, at most 128 bytes. Empty: the server makes one.
   std::string request_id;
   // Borrowed for the time of the call. May be null.
@@ -67,10 +78,10 @@ class Client {
  public:
   // `target` is host:port or unix:/path, without TLS; a name with several addresses is served in
   // turn. Does not wait: the first call connects, and a connection that breaks is made again.
-  static std::unique_ptr<Client> Connect(const std::string& target);
+  static std::unique_ptr<Client> Connect(const std::string& target, ClientOptions options = {});
 
   // Over a channel of one's own (TLS, credentials).
-  explicit Client(std::shared_ptr<grpc::Channel> channel);
+  explicit Client(std::shared_ptr<grpc::Channel> channel, ClientOptions options = {});
 
   Result<v1::ChatResponse> Chat(const v1::ChatRequest& request, const CallOptions& options = {});
 
@@ -116,14 +127,51 @@ class Client {
 
   Result<v1::ListModelsResponse> ListModels(const v1::ListModelsRequest& request,
                                             const CallOptions& options = {});
+
+  // The ledger. The server's aibackend.proto says which scope a key needs for what.
   Result<v1::ListUsageResponse> ListUsage(const v1::ListUsageRequest& request,
                                           const CallOptions& options = {});
+  // `on_piece` sees the body's pieces in order, on the calling thread; they are valid during the
+  // call only, and may end within a line or a character. False from it ends the call: CANCELLED.
+  // Returns the body's content type. What came before an error is not the whole body.
+  Result<std::string> ExportUsage(const v1::ExportUsageRequest& request,
+                                  const std::function<bool(std::string_view)>& on_piece,
+                                  const CallOptions& options = {});
+  Result<v1::UsageSummary> SummarizeUsage(const v1::SummarizeUsageRequest& request,
+                                          const CallOptions& options = {});
+  Result<v1::RequestView> GetRequest(const v1::GetRequestRequest& request,
+                                     const CallOptions& options = {});
+
+  // The key in the answer of CreateKey and RotateKey is told once: an answer that is lost leaves a
+  // key that nobody knows, to be revoked by its id.
+  Result<v1::CreateKeyResponse> CreateKey(const v1::CreateKeyRequest& request,
+                                          const CallOptions& options = {});
+  Result<v1::ListKeysResponse> ListKeys(const v1::ListKeysRequest& request,
+                                        const CallOptions& options = {});
+  Result<v1::ApiKey> GetKey(const v1::GetKeyRequest& request, const CallOptions& options = {});
+  Result<v1::ApiKey> UpdateKey(const v1::UpdateKeyRequest& request,
+                               const CallOptions& options = {});
+  Result<v1::CreateKeyResponse> RotateKey(const v1::RotateKeyRequest& request,
+                                          const CallOptions& options = {});
+  Result<v1::RevokeKeyResponse> RevokeKey(const v1::RevokeKeyRequest& request,
+                                          const CallOptions& options = {});
+
+  Result<v1::SubjectLimits> SetLimits(const v1::SubjectLimits& request,
+                                      const CallOptions& options = {});
+  Result<v1::ListLimitsResponse> ListLimits(const v1::ListLimitsRequest& request,
+                                            const CallOptions& options = {});
+  Result<v1::Quota> GetQuota(const v1::GetQuotaRequest& request, const CallOptions& options = {});
+
+  Result<v1::Price> SetPrice(const v1::SetPriceRequest& request, const CallOptions& options = {});
+  Result<v1::ListPricesResponse> ListPrices(const v1::ListPricesRequest& request,
+                                            const CallOptions& options = {});
 
   // grpc.health.v1.Health/Check of `service`, empty for the server as a whole. True: SERVING.
   Result<bool> Health(const std::string& service = {}, const CallOptions& options = {});
 
  private:
   const std::shared_ptr<grpc::Channel> channel_;
+  const std::string api_key_;
   const std::unique_ptr<v1::AiBackend::Stub> stub_;
   const std::unique_ptr<v1::AiBackendAdmin::Stub> admin_;
 };

@@ -24,6 +24,10 @@ v1::Error::Reason NearestReason(grpc::StatusCode code) {
       return v1::Error::MALFORMED_REQUEST;
     case grpc::StatusCode::UNIMPLEMENTED:
       return v1::Error::METHOD_NOT_ALLOWED;
+    case grpc::StatusCode::UNAUTHENTICATED:
+      return v1::Error::KEY_REQUIRED;
+    case grpc::StatusCode::PERMISSION_DENIED:
+      return v1::Error::SCOPE_MISSING;
     default:
       return v1::Error::INTERNAL;
   }
@@ -76,12 +80,19 @@ std::string CodeName(grpc::StatusCode code) {
   return index < std::size(kNames) ? kNames[index] : "UNKNOWN";
 }
 
-ClientError DecodeError(const grpc::Status& status, const std::string& request_id) {
+ClientError MakeClientError(grpc::StatusCode code, v1::Error::Reason reason,
+                            const std::string& message, const std::string& request_id) {
   ClientError error;
-  error.code = CodeName(status.error_code());
-  error.reason = v1::Error::Reason_Name(NearestReason(status.error_code()));
-  error.message = status.error_message();
+  error.code = CodeName(code);
+  error.reason = v1::Error::Reason_Name(reason);
+  error.message = message;
   error.request_id = request_id;
+  return error;
+}
+
+ClientError DecodeError(const grpc::Status& status, const std::string& request_id) {
+  ClientError error = MakeClientError(status.error_code(), NearestReason(status.error_code()),
+                                      status.error_message(), request_id);
   google::rpc::Status details;
   if (details.ParseFromString(status.error_details())) {
     for (const auto& any : details.details()) {

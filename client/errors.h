@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "aibackend/v1/errors.pb.h"
 #include "client/result.h"
 #include "grpcpp/support/status.h"
 
@@ -13,6 +14,10 @@ namespace aibackend::client {
 // ours) the reason is the one of errors.proto nearest to the code, and the request id is
 // `request_id`, the one sent.
 ClientError DecodeError(const grpc::Status& status, const std::string& request_id);
+
+// An error of the client's own.
+ClientError MakeClientError(grpc::StatusCode code, v1::Error::Reason reason,
+                            const std::string& message, const std::string& request_id);
 
 // The name of a gRPC code as errors.proto writes it: "NOT_FOUND".
 std::string CodeName(grpc::StatusCode code);

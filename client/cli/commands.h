@@ -14,6 +14,11 @@ void AddDocumentsCommands(CLI::App& app, Session& session);  // documents …, s
 void AddCollectionsCommands(CLI::App& app, Session& session);
 void AddJobsCommands(CLI::App& app, Session& session);
 void AddEvalCommand(CLI::App& app, Session& session);
-void AddServiceCommands(CLI::App& app, Session& session);  // usage, models, health
+void AddKeysCommands(CLI::App& app, Session& session);
+void AddLimitsCommands(CLI::App& app, Session& session);  // limits …, quota
+void AddPricesCommands(CLI::App& app, Session& session);
+void AddUsageCommands(CLI::App& app, Session& session);
+void AddRequestCommand(CLI::App& app, Session& session);
+void AddServiceCommands(CLI::App& app, Session& session);  // models, health
 
 }  // namespace aibackend::cli

@@ -18,6 +18,11 @@ std::string FormatTime(const google::protobuf::Timestamp& time);
 
 // Thousand-millionths of a dollar, exactly: "$0.000012300".
 std::string FormatUsd(int64_t nano_usd);
+// The same without zeros at its end, but for cents: "$0.15".
+std::string FormatUsdShort(int64_t nano_usd);
+
+// What a request cost; "?" where that isn't known, which is not nothing.
+std::string FormatCost(const v1::RequestLog& log);
 
 // Fetches pages with `fetch(request)` until `limit` items are there or no more exist. `take(page)`
 // keeps a page and returns how many items it had. False: a page failed, which is printed.

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstdio>
 #include <cstdlib>
 
@@ -39,6 +40,15 @@ size_t Width(std::string_view text) {
                        [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
 }
 
+// What the caller can do about an error of accounts; empty where the message says it all.
+std::string_view Remedy(const std::string& reason) {
+  if (reason == "KEY_REQUIRED") return ": set AIB_API_KEY";
+  if (reason == "KEY_INVALID") return ": set AIB_API_KEY to a key that is in force";
+  if (reason == "SCOPE_MISSING") return ": set AIB_API_KEY to a key with the scope";
+  if (reason == "PRICE_UNKNOWN") return ": set the price with aibackend prices set";
+  return "";
+}
+
 }  // namespace
 
 std::string WithoutControls(std::string_view text) {
@@ -51,6 +61,24 @@ std::string WithoutControls(std::string_view text) {
       ++i;  // a C1 control character is two bytes of UTF-8
     } else if ((c >= 0x20 && c != 0x7F) || c == '\n' || c == '\t') {
       clean.push_back(text[i]);
+    }
+  }
+  return clean;
+}
+
+std::string WithoutKeys(std::string_view text) {
+  constexpr std::string_view kMark = "aib_";
+  std::string clean;
+  for (size_t i = 0; i < text.size();) {
+    if (text.substr(i, kMark.size()) != kMark) {
+      clean.push_back(text[i++]);
+      continue;
+    }
+    absl::StrAppend(&clean, "aib_…");
+    i += kMark.size();
+    while (i < text.size() && (std::isalnum(static_cast<unsigned char>(text[i])) != 0 ||
+                               text[i] == '_' || text[i] == '-')) {
+      ++i;
     }
   }
   return clean;
@@ -119,13 +147,18 @@ void Output::Error(const client::ClientError& error) {
   if (error.retry_after) {
     absl::StrAppend(&about, ", retry after ", absl::FormatDuration(*error.retry_after));
   }
-  Error(absl::StrCat(error.message.empty() ? error.code : error.message, " (", about, ")"));
+  Error(absl::StrCat(error.message.empty() ? error.code : error.message, " (", about, ")",
+                     std::string(Remedy(error.reason))));
 }
 
 void Output::Error(std::string_view message) {
-  std::string line = OneLine(std::string(message));
+  Aside("error: " + WithoutKeys(message));
+}
+
+void Output::Aside(std::string_view text) {
+  std::string line = OneLine(std::string(text));
   if (stderr_is_terminal_) line = WithoutControls(line);
-  Put(stderr, "error: " + line + "\n");
+  Put(stderr, line + "\n");
 }
 
 bool Output::Flush() {

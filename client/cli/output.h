@@ -13,6 +13,9 @@ namespace aibackend::cli {
 // C1 control characters (U+0080–U+009F). Without ESC an escape sequence is only odd-looking text.
 std::string WithoutControls(std::string_view text);
 
+// `text` with "aib_…" in place of each API key in it.
+std::string WithoutKeys(std::string_view text);
+
 // Writes to stdout and stderr. Text of others is cleaned where it goes to a terminal, and left as
 // it is in a pipe or file. For one thread at a time.
 class Output {
@@ -35,7 +38,11 @@ class Output {
   // as long as it likes. Newlines in cells become spaces.
   void Table(const std::vector<std::vector<std::string>>& rows);
 
-  // "error: MESSAGE (REASON, field X, request ID)" on stderr, in one line.
+  // To stderr, in a line of its own: what is said about an output that is for a program.
+  void Aside(std::string_view text);
+
+  // "error: MESSAGE (REASON, field X, request ID, retry after T): what to set" on stderr, in one
+  // line and without keys.
   void Error(const client::ClientError& error);
   void Error(std::string_view message);
 

@@ -1,13 +1,28 @@
 #include "client/cli/session.h"
 
+#include <cstdlib>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "google/protobuf/util/json_util.h"
 
 namespace aibackend::cli {
+namespace {
+
+// A secret that was read from a file into the variable often has its newline still.
+std::string KeyOfEnvironment() {
+  const char* key = std::getenv("AIB_API_KEY");
+  return key == nullptr ? std::string() : std::string(absl::StripAsciiWhitespace(key));
+}
+
+}  // namespace
 
 client::Client& Session::client() {
-  if (client_ == nullptr) client_ = client::Client::Connect(server);
+  if (client_ == nullptr) {
+    client::ClientOptions options;
+    options.api_key = api_key.empty() ? KeyOfEnvironment() : api_key;
+    client_ = client::Client::Connect(server, std::move(options));
+  }
   return *client_;
 }
 

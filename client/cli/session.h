@@ -25,6 +25,8 @@ class Session {
   std::string server = "127.0.0.1:50051";
   std::optional<double> timeout_s;
   std::string request_id;
+  // Empty: AIB_API_KEY's. Never printed.
+  std::string api_key;
 
   Output out;
   int exit_code = kExitOk;

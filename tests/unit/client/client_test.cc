@@ -213,6 +213,94 @@ TEST_F(ClientTest, AnUploadThatIsGivenUpDoesNotEndAsAWholeOne) {
   EXPECT_EQ(response.error().reason, "CANCELLED");
 }
 
+TEST_F(ClientTest, TheKeyOfTheCallGoesBeforeTheClients) {
+  backend_.admin.get_quota = [](const auto&, auto&) { return grpc::Status::OK; };
+  ASSERT_TRUE(client_->GetQuota({}).ok());
+  EXPECT_EQ(backend_.admin.authorization(), "");
+
+  const auto client = Client::Connect(backend_.target(), {/*api_key=*/"aib_client"});
+  ASSERT_TRUE(client->GetQuota({}).ok());
+  EXPECT_EQ(backend_.admin.authorization(), "Bearer aib_client");
+
+  CallOptions options;
+  options.api_key = "aib_call";
+  ASSERT_TRUE(client->GetQuota({}, options).ok());
+  EXPECT_EQ(backend_.admin.authorization(), "Bearer aib_call");
+}
+
+TEST_F(ClientTest, WhatNoHeaderCanCarryIsRefusedBeforeItIsSent) {
+  CallOptions key;
+  key.api_key = "aib_\n";
+  const auto with_key = client_->GetQuota({}, key);
+  ASSERT_FALSE(with_key.ok());
+  EXPECT_EQ(with_key.error().reason, "KEY_INVALID");
+  CallOptions id;
+  id.request_id = "é";
+  const auto with_id = client_->Chat({}, id);
+  ASSERT_FALSE(with_id.ok());
+  EXPECT_EQ(with_id.error().reason, "FIELD_INVALID");
+}
+
+TEST_F(ClientTest, AnExportGivesItsPiecesInOrderAndItsContentType) {
+  backend_.admin.export_usage = [](const v1::ExportUsageRequest& request,
+                                   FakeAdmin::Writer& writer) {
+    v1::BodyPiece piece;
+    piece.set_content_type("text/" + request.format());
+    writer.Write(piece);
+    piece.Clear();
+    for (const char* data : {"a,", "b\r\n"}) {
+      piece.set_data(data);
+      writer.Write(piece);
+    }
+    return grpc::Status::OK;
+  };
+  v1::ExportUsageRequest request;
+  request.set_format("csv");
+  std::string body;
+  const auto type = client_->ExportUsage(request, [&](std::string_view piece) {
+    body += piece;
+    return true;
+  });
+  ASSERT_TRUE(type.ok()) << type.error().message;
+  EXPECT_EQ(*type, "text/csv");
+  EXPECT_EQ(body, "a,b\r\n");
+}
+
+TEST_F(ClientTest, AnExportThatBreaksIsAnErrorAfterItsPieces) {
+  backend_.admin.export_usage = [](const auto&, FakeAdmin::Writer& writer) {
+    v1::BodyPiece piece;
+    piece.set_data("half");
+    writer.Write(piece);
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone");
+  };
+  std::string body;
+  const auto type = client_->ExportUsage({}, [&](std::string_view piece) {
+    body += piece;
+    return true;
+  });
+  ASSERT_FALSE(type.ok());
+  EXPECT_EQ(type.error().reason, "SERVER_UNREACHABLE");
+  EXPECT_EQ(body, "half");
+}
+
+TEST_F(ClientTest, AnExportThatItsReaderGivesUpEndsThere) {
+  absl::Notification server_saw_it;
+  backend_.admin.export_usage = [&](const auto&, FakeAdmin::Writer& writer) {
+    v1::BodyPiece piece;
+    piece.set_data("more");
+    while (writer.Write(piece)) {
+    }
+    server_saw_it.Notify();
+    return grpc::Status::CANCELLED;
+  };
+  int pieces = 0;
+  const auto type = client_->ExportUsage({}, [&](std::string_view) { return ++pieces < 2; });
+  ASSERT_FALSE(type.ok());
+  EXPECT_EQ(type.error().reason, "CANCELLED");
+  EXPECT_EQ(pieces, 2);
+  EXPECT_TRUE(server_saw_it.WaitForNotificationWithTimeout(absl::Seconds(30)));
+}
+
 TEST_F(ClientTest, HealthTellsServingFromNotServingAndFromUnknown) {
   const auto serving = client_->Health();
   ASSERT_TRUE(serving.ok()) << serving.error().message;

@@ -14,6 +14,7 @@
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
+#include "tests/unit/client/fake_admin.h"
 
 namespace aibackend::client {
 
@@ -29,6 +30,7 @@ class FakeBackend final : public v1::AiBackend::Service {
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
     builder.SetMaxReceiveMessageSize(16 << 20);
     builder.RegisterService(this);
+    builder.RegisterService(&admin);
     server_ = builder.BuildAndStart();
     target_ = absl::StrCat("127.0.0.1:", port);
   }
@@ -37,6 +39,7 @@ class FakeBackend final : public v1::AiBackend::Service {
   const std::string& target() const { return target_; }
   void SetServing(bool serving) { server_->GetHealthCheckService()->SetServingStatus(serving); }
 
+  FakeAdmin admin;  // on the same port
   std::function<grpc::Status(grpc::ServerContext&, const v1::ChatRequest&, v1::ChatResponse&)> chat;
   std::function<grpc::Status(grpc::ServerContext&, const v1::ChatRequest&, Writer&)> chat_stream;
   std::function<grpc::Status(const v1::RetrieveRequest&, v1::RetrieveResponse&)> retrieve;
