@@ -28,6 +28,7 @@ struct JobProgress {
 
 struct Job {
   JobId id;
+  std::string tenant = "default";  // whose it is
   std::string kind;
   std::string params;  // JSON text
   JobStatus status = JobStatus::kQueued;
@@ -71,6 +72,8 @@ class JobKind {
  public:
   virtual ~JobKind() = default;
   virtual std::string name() const = 0;
+  // True: it works on what is nobody's own, so that only an administrator may start it.
+  virtual bool needs_admin() const { return false; }
   // Refuses params that Run could never use, naming the field ("params.documents[0].text").
   virtual absl::Status Validate(const Json& params) const = 0;
   virtual absl::StatusOr<Json> Run(const Json& params, JobContext& context) = 0;

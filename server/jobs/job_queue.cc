@@ -21,7 +21,7 @@ constexpr size_t kMessageBytesMax = 4096;          // an error message is for a 
 
 #define AIB_JOB_COLUMNS                                                            \
   "status, progress_done, progress_total, progress_message, result, error_reason," \
-  " error_message, attempts, worker, created_at, started_at, finished_at, id, kind"
+  " error_message, attempts, worker, created_at, started_at, finished_at, id, kind, tenant"
 
 // What fences a report off: $1 the id, $2 and $3 the claim that reports; $4…$6 the progress.
 #define AIB_REPORT_SET \
@@ -30,14 +30,14 @@ constexpr size_t kMessageBytesMax = 4096;          // an error message is for a 
 
 constexpr char kInsert[] =
     "INSERT INTO jobs (id, kind, params, status, progress_done, progress_total, progress_message,"
-    " error_reason, error_message, attempts, run_at, created_at)"
-    " VALUES ($1, $2, $3, 'QUEUED', 0, 0, '', '', '', 0, $4, $4)";
+    " error_reason, error_message, attempts, run_at, created_at, tenant)"
+    " VALUES ($1, $2, $3, 'QUEUED', 0, 0, '', '', '', 0, $4, $4, $5)";
 
 constexpr char kInsertOnce[] =
     "INSERT INTO jobs (id, kind, params, status, progress_done, progress_total, progress_message,"
-    " error_reason, error_message, attempts, run_at, created_at, idempotency_key,"
-    " idempotency_fingerprint)"
-    " VALUES ($1, $2, $3, 'QUEUED', 0, 0, '', '', '', 0, $4, $4, $5, $6)"
+    " error_reason, error_message, attempts, run_at, created_at, tenant,"
+    " idempotency_key, idempotency_fingerprint)"
+    " VALUES ($1, $2, $3, 'QUEUED', 0, 0, '', '', '', 0, $4, $4, $5, $6, $7)"
     " ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING";
 
 constexpr char kByKey[] = "SELECT " AIB_JOB_COLUMNS
@@ -51,10 +51,11 @@ constexpr char kClaim[] =
     " RETURNING " AIB_JOB_COLUMNS ", params";
 
 constexpr char kFirstPage[] =
-    "SELECT " AIB_JOB_COLUMNS ", '' FROM jobs ORDER BY created_at DESC, id DESC LIMIT $1";
+    "SELECT " AIB_JOB_COLUMNS
+    ", '' FROM jobs WHERE tenant = $2 ORDER BY created_at DESC, id DESC LIMIT $1";
 
 constexpr char kNextPage[] = "SELECT " AIB_JOB_COLUMNS
-                             ", '' FROM jobs WHERE (created_at, id) < ($2, $3)"
+                             ", '' FROM jobs WHERE tenant = $2 AND (created_at, id) < ($3, $4)"
                              " ORDER BY created_at DESC, id DESC LIMIT $1";
 
 constexpr JobStatus kStatuses[] = {JobStatus::kQueued, JobStatus::kRunning, JobStatus::kSucceeded,
@@ -85,11 +86,16 @@ Job ReadJob(const Row& row) {
   job.finished_at = TimeOrNotYet(row, 11);
   job.id = JobId(row.Text(12));
   job.kind = row.Text(13);
-  job.params = row.Text(14);
+  job.tenant = row.Text(14);
+  job.params = row.Text(15);
   return job;
 }
 
 }  // namespace
+
+absl::Status NoSuchJob() {
+  return MakeError(Reason::JOB_NOT_FOUND, "there is no job of this id", "job_id");
+}
 
 const char* JobStatusName(JobStatus status) {
   switch (status) {
@@ -113,7 +119,8 @@ JobQueue::JobQueue(storage::Database& database, Clock& clock)
 absl::Status JobQueue::Enqueue(const Job& job) {
   return database_.Write([&](Session& session) {
     return session
-        .Execute(kInsert, {job.id.value, job.kind, job.params, absl::ToUnixMicros(job.created_at)})
+        .Execute(kInsert, {job.id.value, job.kind, job.params, absl::ToUnixMicros(job.created_at),
+                           job.tenant})
         .status();
   });
 }
@@ -122,14 +129,14 @@ absl::StatusOr<Job> JobQueue::EnqueueOnce(const Job& job, const SubmitKey& once)
   absl::optional<Job> stored;
   std::string fingerprint;
   AIB_RETURN_IF_ERROR(database_.Write([&](Session& session) -> absl::Status {
-    AIB_RETURN_IF_ERROR(
-        session
-            .Execute(kInsertOnce, {job.id.value, job.kind, job.params,
-                                   absl::ToUnixMicros(job.created_at), once.key, once.fingerprint})
-            .status());
+    AIB_RETURN_IF_ERROR(session
+                            .Execute(kInsertOnce, {job.id.value, job.kind, job.params,
+                                                   absl::ToUnixMicros(job.created_at), job.tenant,
+                                                   once.key, once.fingerprint})
+                            .status());
     return session.Query(kByKey, {once.key}, [&](const Row& row) {
       stored = ReadJob(row);
-      fingerprint = row.Text(15);
+      fingerprint = row.Text(16);
     });
   }));
   if (!stored) return absl::InternalError("a job that was stored isn't there");
@@ -146,14 +153,15 @@ absl::StatusOr<Job> JobQueue::Get(const JobId& id) {
     return session.Query("SELECT " AIB_JOB_COLUMNS ", params FROM jobs WHERE id = $1", {id.value},
                          [&](const Row& row) { job = ReadJob(row); });
   }));
-  if (!job) return MakeError(Reason::JOB_NOT_FOUND, "there is no job of this id", "job_id");
+  if (!job) return NoSuchJob();
   return *std::move(job);
 }
 
-absl::StatusOr<JobPage> JobQueue::List(int page_size, const std::string& page_token) {
+absl::StatusOr<JobPage> JobQueue::List(const std::string& tenant, int page_size,
+                                       const std::string& page_token) {
   const size_t limit = std::clamp(page_size, 1, kPageSizeMax);
   // One more than asked for tells whether there is a next page.
-  std::vector<Value> parameters = {static_cast<int64_t>(limit + 1)};
+  std::vector<Value> parameters = {static_cast<int64_t>(limit + 1), tenant};
   if (!page_token.empty()) {
     AIB_ASSIGN_OR_RETURN(storage::PageCursor cursor, storage::DecodePageToken(page_token));
     parameters.insert(parameters.end(), {cursor.at_us, std::move(cursor.id)});

@@ -18,6 +18,9 @@ struct JobPage {
   std::string next_page_token;
 };
 
+// JOB_NOT_FOUND, also for another tenant's.
+absl::Status NoSuchJob();
+
 // Thread-safe; every call blocks on the database. State machine, enforced by a CHECK and by the
 // WHERE of each statement:
 //   QUEUED → RUNNING → SUCCEEDED | FAILED | QUEUED (again, at `run_at`);  QUEUED | RUNNING →
@@ -36,9 +39,10 @@ class JobQueue {
   // differ.
   absl::StatusOr<Job> EnqueueOnce(const Job& job, const SubmitKey& once);
   absl::StatusOr<Job> Get(const JobId& id);  // JOB_NOT_FOUND
-  // `page_size` is brought to 1…1000; a page ends sooner where its results come to 4 MiB. Fails
-  // with PAGE_TOKEN_INVALID.
-  absl::StatusOr<JobPage> List(int page_size, const std::string& page_token);
+  // Those of a tenant. `page_size` is brought to 1…1000; a page ends sooner where its results come
+  // to 4 MiB. Fails with PAGE_TOKEN_INVALID.
+  absl::StatusOr<JobPage> List(const std::string& tenant, int page_size,
+                               const std::string& page_token);
 
   // The oldest job that is due, or whose lease ran out; nothing if there is none.
   absl::StatusOr<absl::optional<Job>> Claim(const std::string& worker, absl::Duration lease);

@@ -139,8 +139,10 @@ JobRunner::~JobRunner() {
 }
 
 absl::StatusOr<Job> JobRunner::Submit(const std::string& kind, const Json& params,
+                                      const std::string& tenant,
                                       const absl::optional<SubmitKey>& once) {
   AIB_ASSIGN_OR_RETURN(Job job, impl_->NewJob(kind, params));
+  job.tenant = tenant;
   if (once) {
     AIB_ASSIGN_OR_RETURN(job, impl_->queue.EnqueueOnce(job, *once));
   } else {
@@ -150,6 +152,11 @@ absl::StatusOr<Job> JobRunner::Submit(const std::string& kind, const Json& param
   ++impl_->submits;
   impl_->work_changed.SignalAll();
   return job;
+}
+
+bool JobRunner::NeedsAdmin(const std::string& kind) const {
+  const JobKind* found = impl_->Find(kind);
+  return found != nullptr && found->needs_admin();
 }
 
 void JobRunner::Start() {
@@ -288,6 +295,11 @@ void JobRunner::Impl::Finish(Running& running, const absl::StatusOr<Json>& resul
   }
   spdlog::info("jobs: {} {} attempt {} ended: {}", job.kind, job.id.value, job.attempts,
                result.ok() ? "OK" : ReasonName(ReasonOf(result.status())));
+  const bool is_over =
+      result.ok() || !MayPass(result.status()) || job.attempts >= options.attempts_max;
+  if (is_over && options.on_end) {
+    options.on_end(job.kind, result.ok() ? JobStatus::kSucceeded : JobStatus::kFailed);
+  }
 }
 
 absl::Status JobRunner::Impl::ReportEnd(const Running& running,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,6 +34,8 @@ class JobRunner {
         absl::Seconds(2);  // for jobs that other processes queue; own ones wake it at once
     int attempts_max = 5;
     std::string worker_id = MakeWorkerId();
+    // A job of this kind has ended so, for good. Called on a worker's thread; must not block.
+    std::function<void(const std::string& kind, JobStatus status)> on_end;
     // Before attempt n + 1: uniform over 0 to start · 2ⁿ⁻¹, at most max (full jitter; Brooker,
     // "Exponential Backoff and Jitter", AWS Architecture Blog 2015).
     absl::Duration backoff_start = absl::Seconds(1);
@@ -46,7 +49,10 @@ class JobRunner {
   // Checks kind and params, stores the job and wakes a thread. JOB_KIND_UNKNOWN names the known
   // ones; REQUEST_TOO_LARGE beyond kParamsBytesMax. With `once` see JobQueue::EnqueueOnce.
   absl::StatusOr<Job> Submit(const std::string& kind, const Json& params,
+                             const std::string& tenant = "default",
                              const absl::optional<SubmitKey>& once = absl::nullopt);
+  // Only an administrator may start it (JobKind::needs_admin). False of a kind that isn't known.
+  bool NeedsAdmin(const std::string& kind) const;
 
   // Takes back the jobs of this machine's processes that are gone, then runs. Once.
   void Start();

@@ -46,6 +46,7 @@ struct GroupWriter::Impl {
   void DropQueue(const absl::Status& status);
   absl::Status WriteAll(absl::Span<const Queued> writes);
   bool PauseBeforeRetry(absl::Duration& pause);
+  void Call(std::function<void()> Hooks::*hook);
   void CountFinished(size_t writes);
 
   Database& database;
@@ -62,6 +63,7 @@ struct GroupWriter::Impl {
   absl::Time oldest_queued_at ABSL_GUARDED_BY(mutex);  // of `queue`
   absl::Time give_up_at ABSL_GUARDED_BY(mutex) = absl::InfiniteFuture();  // set when stopping
   bool stopping ABSL_GUARDED_BY(mutex) = false;
+  std::shared_ptr<const Hooks> hooks ABSL_GUARDED_BY(mutex) = std::make_shared<Hooks>();
 
   absl::BitGen random;  // the thread's
   std::thread thread;   // last: it uses the others
@@ -80,8 +82,15 @@ GroupWriter::~GroupWriter() {
   impl_->thread.join();
 }
 
+void GroupWriter::SetHooks(Hooks hooks) {
+  auto shared = std::make_shared<const Hooks>(std::move(hooks));
+  absl::MutexLock lock(&impl_->mutex);
+  impl_->hooks.swap(shared);
+}
+
 bool GroupWriter::Enqueue(Write write, OnDropped on_dropped) {
   absl::MutexLock lock(&impl_->mutex);
+  if (impl_->stopping && absl::Now() >= impl_->give_up_at) return false;
   if (impl_->queue.size() + impl_->in_batch >= impl_->options.queue_max) return false;
   if (impl_->queue.empty()) impl_->oldest_queued_at = absl::Now();
   impl_->queue.push_back({std::move(write), std::move(on_dropped)});
@@ -89,6 +98,11 @@ bool GroupWriter::Enqueue(Write write, OnDropped on_dropped) {
   const size_t waiting = impl_->queue.size();
   if (waiting == 1 || waiting == impl_->options.batch_max) impl_->work_changed.Signal();
   return true;
+}
+
+size_t GroupWriter::waiting() const {
+  absl::MutexLock lock(&impl_->mutex);
+  return impl_->queue.size() + impl_->in_batch;
 }
 
 bool GroupWriter::Flush(absl::Duration timeout) {
@@ -108,6 +122,7 @@ void GroupWriter::Impl::Run() {
     const std::vector<Queued> batch = NextBatch();
     if (batch.empty()) return;
     if (absl::Status gave_up = Commit(batch); !gave_up.ok()) return DropQueue(gave_up);
+    Call(&Hooks::on_batch_done);
   }
 }
 
@@ -135,6 +150,7 @@ absl::Status GroupWriter::Impl::Commit(absl::Span<const Queued> batch) {
     if (status.ok()) {
       pause = kPauseStart;
     } else if (ReasonOf(status) == Reason::DATABASE_UNAVAILABLE) {
+      Call(&Hooks::on_unavailable);
       if (PauseBeforeRetry(pause)) continue;
       Drop(batch, status);
       CountFinished(batch.size());
@@ -182,6 +198,15 @@ bool GroupWriter::Impl::PauseBeforeRetry(absl::Duration& pause) {
     work_changed.WaitWithDeadline(&mutex, std::min(until, give_up_at));
   }
   return absl::Now() < give_up_at;
+}
+
+void GroupWriter::Impl::Call(std::function<void()> Hooks::*hook) {
+  std::shared_ptr<const Hooks> current;
+  {
+    absl::MutexLock lock(&mutex);
+    current = hooks;
+  }
+  if (const std::function<void()>& call = (*current).*hook) call();
 }
 
 void GroupWriter::Impl::CountFinished(size_t writes) {

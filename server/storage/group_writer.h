@@ -34,15 +34,31 @@ class GroupWriter {
   // Told why a write was dropped after it was queued. Called on the writer's thread; must not
   // block.
   using OnDropped = std::function<void(const absl::Status&)>;
+  // For who keeps what is queued safe while the database is away. Called on the writer's thread,
+  // which commits nothing meanwhile; may call Enqueue, not Flush.
+  struct Hooks {
+    // A commit failed because the database is unavailable, and nothing of it was kept. Called each
+    // time, before the pause or, when stopping, before the writer gives up.
+    std::function<void()> on_unavailable;
+    // A batch was dealt with while the database was there: each of its writes was committed, or
+    // dropped for a reason of its own. Called after Flush was told.
+    std::function<void()> on_batch_done;
+  };
 
   GroupWriter(Database& database, Options options);
   // Commits what is queued. While the database is unavailable it tries on for `drain`, then drops
   // the rest and logs how much that was.
   ~GroupWriter();
 
-  // Queues `write` and returns at once. False when the queue is full: the caller decides what to
-  // lose, and logs it (`on_dropped` is not called then).
+  // Replaces the hooks. What is queued before may miss a call.
+  void SetHooks(Hooks hooks);
+
+  // Queues `write` and returns at once. False when the queue is full, or the time to drain is over:
+  // the caller decides what to lose, and logs it (`on_dropped` is not called then).
   [[nodiscard]] bool Enqueue(Write write, OnDropped on_dropped = {});
+
+  // Writes that aren't committed yet.
+  size_t waiting() const;
 
   // Commits everything queued before this call without waiting for the interval. True when that is
   // done; false when `timeout` passed first.

@@ -20,21 +20,19 @@ using usage::UsageTotal;
 constexpr int64_t kDaysDefault = 30;
 constexpr int64_t kDaysMax = 3650;
 
-absl::StatusOr<int64_t> ParseDays(const Json& params) {
-  if (params.is_null()) return kDaysDefault;
-  AIB_RETURN_IF_ERROR(CheckKeys(params, "params", {"days"}));
-  const auto days = params.find("days");
-  if (days == params.end() || days->is_null()) return kDaysDefault;
-  // A number that came through a protobuf Struct is a double.
-  const double value = days->is_number() ? days->get<double>() : std::nan("");
-  if (std::isnan(value) || value != std::floor(value)) {
-    return WrongType("params.days", "an integer");
-  }
-  if (value < 1 || value > kDaysMax) {
-    return MakeError(Reason::FIELD_OUT_OF_RANGE, absl::StrCat("must be 1 to ", kDaysMax),
-                     "params.days");
-  }
-  return static_cast<int64_t>(value);
+struct AnalyzeParams {
+  int64_t days = kDaysDefault;
+  std::string tenant;  // empty: all
+};
+
+absl::StatusOr<AnalyzeParams> ParseParams(const Json& json) {
+  AnalyzeParams params;
+  if (json.is_null()) return params;
+  AIB_RETURN_IF_ERROR(CheckKeys(json, "params", {"days", "tenant"}));
+  AIB_ASSIGN_OR_RETURN(const auto days, ReadWhole(json, "params", "days", 1, kDaysMax));
+  params.days = days.value_or(kDaysDefault);
+  AIB_RETURN_IF_ERROR(ReadText(json, "params", "tenant", params.tenant));
+  return params;
 }
 
 struct Sum {
@@ -89,15 +87,17 @@ Json ToList(const Sums& sums, const char* key, const Sum& overall) {
 }  // namespace
 
 absl::Status AnalyzeUsageJob::Validate(const Json& params) const {
-  return ParseDays(params).status();
+  return ParseParams(params).status();
 }
 
-absl::StatusOr<Json> AnalyzeUsageJob::Run(const Json& params, jobs::JobContext& context) {
-  AIB_ASSIGN_OR_RETURN(const int64_t days, ParseDays(params));
+absl::StatusOr<Json> AnalyzeUsageJob::Run(const Json& json, jobs::JobContext& context) {
+  AIB_ASSIGN_OR_RETURN(const AnalyzeParams params, ParseParams(json));
   const absl::Time to = clock_.Now();
-  const absl::Time from = to - days * absl::Hours(24);
+  const absl::Time from = to - params.days * absl::Hours(24);
+  absl::optional<std::string> tenant;
+  if (!params.tenant.empty()) tenant = params.tenant;
   context.ReportProgress(0, 2, "adding up the rows");
-  AIB_ASSIGN_OR_RETURN(const std::vector<UsageTotal> totals, ledger_.Totals(from, to));
+  AIB_ASSIGN_OR_RETURN(const std::vector<UsageTotal> totals, ledger_.Totals(from, to, tenant));
   AIB_RETURN_IF_ERROR(context.CheckAlive());
   context.ReportProgress(1, 2, "writing the report");
 
@@ -110,7 +110,7 @@ absl::StatusOr<Json> AnalyzeUsageJob::Run(const Json& params, jobs::JobContext& 
     by_user[total.user_id].Add(total);
   }
   const absl::TimeZone utc = absl::UTCTimeZone();
-  Json report = {{"days", days},
+  Json report = {{"days", params.days},
                  {"from", absl::FormatTime(absl::RFC3339_sec, from, utc)},
                  {"to", absl::FormatTime(absl::RFC3339_sec, to, utc)},
                  {"overall", ToJson(overall, overall)},

@@ -9,7 +9,8 @@
 
 namespace aibackend::tasks {
 
-// Params: {"days": 1…3650, default 30}, counted back from now. Result:
+// Params: {"days": 1…3650, default 30}, counted back from now; "tenant", which the server sets and
+// takes from no client: only of that one. Result:
 //   {"days", "from", "to", "overall": Totals, "by_model": [Totals + "model"], "by_status": [Totals
 //   +
 //    "status"], "by_user": [Totals + "user"], "users"}

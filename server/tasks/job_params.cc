@@ -1,6 +1,7 @@
 #include "server/tasks/job_params.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -33,6 +34,20 @@ absl::Status ReadText(const jobs::Json& json, absl::string_view path, const char
   if (!found->is_string()) return WrongType(absl::StrCat(path, ".", key), "a string");
   value = found->get<std::string>();
   return absl::OkStatus();
+}
+
+absl::StatusOr<absl::optional<int64_t>> ReadWhole(const jobs::Json& json, absl::string_view path,
+                                                  const char* key, int64_t min, int64_t max) {
+  const auto found = json.find(key);
+  if (found == json.end() || found->is_null()) return absl::nullopt;
+  const std::string field = absl::StrCat(path, ".", key);
+  // A number that came through a protobuf Struct is a double.
+  const double value = found->is_number() ? found->get<double>() : std::nan("");
+  if (std::isnan(value) || value != std::floor(value)) return WrongType(field, "an integer");
+  if (value < static_cast<double>(min) || value > static_cast<double>(max)) {
+    return MakeError(Reason::FIELD_OUT_OF_RANGE, absl::StrCat("must be ", min, " to ", max), field);
+  }
+  return static_cast<int64_t>(value);
 }
 
 absl::Status ReadCollection(const jobs::Json& params, retrieval::CollectionId& collection) {

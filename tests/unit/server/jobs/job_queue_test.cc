@@ -96,7 +96,7 @@ TEST_F(JobQueueTest, ManyAtTheSameMomentMakeOneJob) {
   }
   for (auto& thread : threads) thread.join();
   EXPECT_THAT(ids, ::testing::Each(ids[0]));
-  EXPECT_EQ(queue_.List(100, "")->jobs.size(), 1u);
+  EXPECT_EQ(queue_.List("default", 100, "")->jobs.size(), 1u);
 }
 
 TEST_F(JobQueueTest, AJobThatIsNotThereIsNotFound) {
@@ -253,17 +253,18 @@ TEST_F(JobQueueTest, RacingWorkersNeverShareAJob) {
 
 TEST_F(JobQueueTest, ListsGoNewestFirstWithoutParams) {
   for (const char* id : {"a", "b", "c"}) Add(id);  // at one time: the id decides
-  auto page = queue_.List(2, "");
+  auto page = queue_.List("default", 2, "");
   ASSERT_TRUE(page.ok()) << page.status();
   ASSERT_EQ(page->jobs.size(), 2u);
   EXPECT_EQ(page->jobs[0].id, JobId("c"));
   EXPECT_EQ(page->jobs[0].params, "");
   EXPECT_EQ(page->jobs[1].id, JobId("b"));
-  page = queue_.List(2, page->next_page_token);
+  page = queue_.List("default", 2, page->next_page_token);
   ASSERT_EQ(page->jobs.size(), 1u);
   EXPECT_EQ(page->jobs[0].id, JobId("a"));
   EXPECT_EQ(page->next_page_token, "");
-  EXPECT_EQ(ReasonOf(queue_.List(2, "garbage").status()), Reason::PAGE_TOKEN_INVALID);
+  EXPECT_TRUE(queue_.List("another", 2, "")->jobs.empty());  // a tenant sees its own alone
+  EXPECT_EQ(ReasonOf(queue_.List("default", 2, "garbage").status()), Reason::PAGE_TOKEN_INVALID);
 }
 
 TEST_F(JobQueueTest, AListEndsWhereItsResultsAreTooMuchForAMessage) {
@@ -274,10 +275,10 @@ TEST_F(JobQueueTest, AListEndsWhereItsResultsAreTooMuchForAMessage) {
     ASSERT_TRUE(job.ok() && job->has_value());
     ASSERT_TRUE(queue_.Succeed(**job, std::string(1 << 20, 'x')).ok());
   }
-  const auto first = queue_.List(1000, "");
+  const auto first = queue_.List("default", 1000, "");
   ASSERT_TRUE(first.ok()) << first.status();
   EXPECT_EQ(first->jobs.size(), 4u);
-  const auto second = queue_.List(1000, first->next_page_token);
+  const auto second = queue_.List("default", 1000, first->next_page_token);
   ASSERT_TRUE(second.ok()) << second.status();
   EXPECT_EQ(second->jobs.size(), 2u);
   EXPECT_EQ(second->next_page_token, "");

@@ -112,7 +112,7 @@ TEST_F(JobRunnerTest, ParamsThatCanNeverRunAreRefusedAndNotStored) {
   EXPECT_EQ(ReasonOf(runner->Submit("test", {{"x", "\xff"}}).status()), Reason::INVALID_UTF8);
   const Json large = {{"x", std::string(JobRunner::kParamsBytesMax, 'x')}};
   EXPECT_EQ(ReasonOf(runner->Submit("test", large).status()), Reason::REQUEST_TOO_LARGE);
-  EXPECT_TRUE(queue_.List(10, "")->jobs.empty());
+  EXPECT_TRUE(queue_.List("default", 10, "")->jobs.empty());
 }
 
 TEST_F(JobRunnerTest, AJobSubmittedBeforeTheStartRunsAfterIt) {

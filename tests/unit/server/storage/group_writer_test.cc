@@ -182,5 +182,56 @@ TEST_F(GroupWriterTest, ManyThreadsQueueWithoutALoss) {
   EXPECT_EQ(InOrder().size(), 1600u);
 }
 
+TEST_F(GroupWriterTest, HooksTellThatTheDatabaseIsAwayAndThatABatchIsDone) {
+  std::atomic<int> unavailable{0};
+  std::atomic<int> done{0};
+  absl::Notification told;
+  GroupWriter writer(database_, {absl::Milliseconds(1), 1000, 1000});
+  writer.SetHooks({[&] {
+                     EXPECT_EQ(done, 0);
+                     if (++unavailable == 2) told.Notify();
+                   },
+                   [&] { ++done; }});
+  database_.away = true;
+  ASSERT_TRUE(writer.Enqueue(Insert(1)));
+  ASSERT_TRUE(told.WaitForNotificationWithTimeout(kLong));
+  database_.away = false;
+  ASSERT_TRUE(writer.Flush(kLong));
+  ASSERT_TRUE(writer.Enqueue(Insert(2)));
+  ASSERT_TRUE(writer.Flush(kLong));  // the first batch's hook came before the second was taken
+  EXPECT_GE(done, 1);
+  EXPECT_GE(unavailable, 2);
+}
+
+TEST_F(GroupWriterTest, AHookMayQueueWhatComesNext) {
+  int more = 3;
+  {
+    GroupWriter writer(database_, {absl::Milliseconds(1), 1000, 1000});
+    writer.SetHooks({{}, [&] {
+                       if (more > 0) EXPECT_TRUE(writer.Enqueue(Insert(10 + more--)));
+                     }});
+    ASSERT_TRUE(writer.Enqueue(Insert(1)));
+  }
+  EXPECT_THAT(InOrder(), ElementsAre(1, 13, 12, 11));
+}
+
+TEST_F(GroupWriterTest, BeforeItGivesUpAtAStopItTellsAndIsDoneWithNothing) {
+  int unavailable = 0;
+  int done = 0;
+  int dropped = 0;
+  {
+    GroupWriter writer(database_, {kLong, 1000, 1000, absl::ZeroDuration()});
+    writer.SetHooks({[&] { ++unavailable; }, [&] { ++done; }});
+    database_.away = true;
+    ASSERT_TRUE(writer.Enqueue(Insert(1), [&](const absl::Status&) {
+      EXPECT_EQ(unavailable, 1);
+      ++dropped;
+    }));
+  }
+  EXPECT_EQ(unavailable, 1);
+  EXPECT_EQ(dropped, 1);
+  EXPECT_EQ(done, 0);
+}
+
 }  // namespace
 }  // namespace aibackend::storage

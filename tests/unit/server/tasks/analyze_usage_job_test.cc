@@ -18,13 +18,14 @@ class AnalyzeUsageJobTest : public ::testing::Test {
   AnalyzeUsageJobTest() : database_(*storage::OpenSqlite(folder_.File("test.sqlite"))) {}
 
   void Put(const std::string& id, const std::string& model, const std::string& user,
-           RequestStatus status, absl::Duration ago) {
+           RequestStatus status, absl::Duration ago, const std::string& tenant = "default") {
     usage::RequestRow row;
     row.row_id = id;
     row.created_at = clock_.Now() - ago;
     row.model = model;
     row.user_id = user;
     row.status = status;
+    row.tenant = tenant;
     row.prompt_tokens = 30;
     row.completion_tokens = 10;
     row.cost = NanoUsd{250'000'000};
@@ -73,6 +74,18 @@ TEST_F(AnalyzeUsageJobTest, TotalsAddUpEveryWay) {
   EXPECT_EQ(report["users"], 2);
 }
 
+TEST_F(AnalyzeUsageJobTest, ATenantIsToldItsOwnTotalsOnly) {
+  Put("1", "m1", "ann", RequestStatus::kOk, absl::Hours(1), "acme");
+  Put("2", "m1", "bob", RequestStatus::kOk, absl::Hours(1), "other");
+  Put("3", "m2", "cid", RequestStatus::kOk, absl::Hours(1), "acme");
+  const Json report = Run({{"days", 1}, {"tenant", "acme"}});
+  EXPECT_EQ(report["overall"]["requests"], 2);
+  EXPECT_EQ(report["users"], 2);
+  EXPECT_EQ(report["by_model"].size(), 2u);
+  EXPECT_EQ(Run({{"tenant", "nobody"}})["overall"]["requests"], 0);
+  EXPECT_EQ(Run({{"tenant", ""}})["overall"]["requests"], 3);
+}
+
 TEST_F(AnalyzeUsageJobTest, NothingIsZeroNotAnError) {
   const Json report = Run(Json::object());
   EXPECT_EQ(report["days"], 30);
@@ -108,6 +121,7 @@ TEST_F(AnalyzeUsageJobTest, ParamsAreCheckedByName) {
     EXPECT_EQ(ReasonOf(job_.Validate({{"days", days}})), Reason::WRONG_TYPE) << days;
   }
   EXPECT_EQ(FieldOf(job_.Validate({{"since", 1}})), "params.since");
+  EXPECT_EQ(FieldOf(job_.Validate({{"tenant", 1}})), "params.tenant");
   EXPECT_EQ(FieldOf(job_.Validate(Json::array())), "params");
 }
 

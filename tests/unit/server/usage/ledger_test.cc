@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "gmock/gmock.h"
-#include "tests/unit/temp_folder.h"
+#include "tests/unit/server/usage/ledger_fixture.h"
 
 namespace aibackend::usage {
 namespace {
@@ -15,47 +15,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-constexpr absl::Duration kLong = absl::Seconds(60);
-// Nothing is written until a test says so.
-constexpr storage::GroupWriter::Options kByHand = {kLong, 1'000'000, 1'000'000};
-
-class LedgerTest : public ::testing::Test {
- protected:
-  LedgerTest() : database_(*storage::OpenSqlite(folder_.File("test.sqlite"))) { Start(kByHand); }
-
-  void Start(storage::GroupWriter::Options writer, Ledger::Options options = {}) {
-    ledger_.reset();
-    writer_.reset();
-    writer_ = std::make_unique<storage::GroupWriter>(*database_, writer);
-    ledger_ = std::make_unique<Ledger>(*database_, *writer_, options);
-  }
-
-  static RequestRow Row(const std::string& id, RequestStatus status = RequestStatus::kRunning) {
-    RequestRow row;
-    row.row_id = id;
-    row.request_id = RequestId("req-" + id);
-    row.created_at = absl::FromUnixMicros(1'700'000'000'000'001);
-    row.endpoint = "Chat";
-    row.user_id = "user";
-    row.model = "model";
-    row.status = status;
-    return row;
-  }
-
-  void Flush() { ASSERT_TRUE(writer_->Flush(kLong)); }
-
-  std::vector<RequestRow> All() {
-    auto page = ledger_->List(1000, "");
-    EXPECT_TRUE(page.ok()) << page.status();
-    EXPECT_TRUE(page->next_page_token.empty());
-    return page->rows;
-  }
-
-  TempFolder folder_;
-  std::unique_ptr<storage::Database> database_;
-  std::unique_ptr<storage::GroupWriter> writer_;
-  std::unique_ptr<Ledger> ledger_;
-};
+using LedgerTest = LedgerFixture;
 
 TEST_F(LedgerTest, ARowComesBackAsItEnded) {
   RequestRow row = Row("a", RequestStatus::kError);
@@ -72,6 +32,17 @@ TEST_F(LedgerTest, ARowComesBackAsItEnded) {
   row.reasoning_tokens = 1;
   row.upstream_calls = 6;
   row.replay_of = "req-first";
+  row.price_unknown = true;
+  row.price_version = 12;
+  row.tenant = "acme";
+  row.key_id = "key_1";
+  row.cache = "exact";
+  row.guardrails = "pii:masked";
+  row.shadow_limit = "key.tokens_per_day";
+  row.trace_id = "4bf92f3577b34da6a3ce929d0e0e4736";
+  row.detail = "{\"timeline\":[]}";
+  row.reserved_tokens = 90;  // an end holds nothing
+  row.reserved_money = NanoUsd{91};
   ledger_->Begin(Row("a"));
   ledger_->End(row);
   Flush();
@@ -98,6 +69,101 @@ TEST_F(LedgerTest, ARowComesBackAsItEnded) {
   EXPECT_EQ(rows[0].reasoning_tokens, 1);
   EXPECT_EQ(rows[0].upstream_calls, 6);
   EXPECT_EQ(rows[0].replay_of, "req-first");
+  EXPECT_TRUE(rows[0].price_unknown);
+  EXPECT_EQ(rows[0].price_version, 12);
+  EXPECT_EQ(rows[0].tenant, "acme");
+  EXPECT_EQ(rows[0].key_id, "key_1");
+  EXPECT_EQ(rows[0].cache, "exact");
+  EXPECT_EQ(rows[0].guardrails, "pii:masked");
+  EXPECT_EQ(rows[0].shadow_limit, "key.tokens_per_day");
+  EXPECT_EQ(rows[0].trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
+  EXPECT_EQ(rows[0].detail, "{\"timeline\":[]}");
+  EXPECT_EQ(rows[0].reserved_tokens, 0);
+  EXPECT_EQ(rows[0].reserved_money, NanoUsd{0});
+}
+
+TEST_F(LedgerTest, WhatARunningRowReservesIsWrittenWhetherItWaitsOrWasWritten) {
+  RequestRow row = Row("a");
+  ledger_->Begin(row);
+  row.reserved_tokens = 100;
+  row.reserved_money = NanoUsd{200};
+  ledger_->Begin(row);  // changes in place
+  Flush();
+  ASSERT_EQ(All().size(), 1u);
+  EXPECT_EQ(All()[0].reserved_tokens, 100);
+  EXPECT_EQ(All()[0].reserved_money, NanoUsd{200});
+  row.reserved_tokens = 300;
+  ledger_->Begin(row);  // is a write of its own
+  Flush();
+  ASSERT_EQ(All().size(), 1u);
+  EXPECT_EQ(All()[0].reserved_tokens, 300);
+  ledger_->End(Row("a", RequestStatus::kOk));
+  Flush();
+  EXPECT_EQ(All()[0].reserved_tokens, 0);
+  EXPECT_EQ(All()[0].reserved_money, NanoUsd{0});
+}
+
+TEST_F(LedgerTest, WhatHasEndedStaysAsItEnded) {
+  RequestRow other = Row("a", RequestStatus::kCancelled);
+  other.prompt_tokens = 99;
+  for (const bool is_written : {false, true}) {
+    const std::string id = is_written ? "written" : "waits";
+    other.row_id = id;
+    ledger_->Begin(Row(id));
+    ledger_->End(Row(id, RequestStatus::kOk));
+    if (is_written) Flush();
+    ledger_->Begin(Row(id));
+    ledger_->End(other);
+    Flush();
+  }
+  ASSERT_EQ(All().size(), 2u);
+  for (const RequestRow& row : All()) {
+    EXPECT_EQ(row.status, RequestStatus::kOk) << row.row_id;
+    EXPECT_EQ(row.prompt_tokens, 0) << row.row_id;
+  }
+}
+
+TEST_F(LedgerTest, AnErrorWithAnotherReasonIsAnEndToo) {
+  RequestRow row = Row("a", RequestStatus::kError);
+  row.error_reason = "INTERNAL";
+  ledger_->End(row);
+  Flush();
+  ledger_->End(Row("a", RequestStatus::kOk));
+  Flush();
+  EXPECT_EQ(All()[0].status, RequestStatus::kError);
+}
+
+TEST_F(LedgerTest, ARowThatWasTakenForKilledIsSetRightWhenItEndsAndCountedOnce) {
+  ledger_->Begin(Row("new"));
+  ledger_->Begin(Row("counted"));
+  Flush();
+  ASSERT_EQ(*ledger_->RecoverInterrupted(absl::UnixEpoch(), absl::Minutes(1)), 2);
+  Execute("UPDATE requests SET rolled = 4 WHERE row_id = 'counted'");
+  ledger_->End(Row("new", RequestStatus::kOk));
+  ledger_->End(Row("counted", RequestStatus::kOk));
+  Flush();
+  for (const RequestRow& row : All()) EXPECT_EQ(row.status, RequestStatus::kOk) << row.row_id;
+  EXPECT_EQ(Number("SELECT rolled FROM requests WHERE row_id = 'new'"), 0);
+  EXPECT_EQ(Number("SELECT rolled FROM requests WHERE row_id = 'counted'"), 4);
+}
+
+TEST_F(LedgerTest, WhatAKilledProcessHadReservedIsHeldForTheLease) {
+  RequestRow row = Row("tokens");
+  row.reserved_tokens = 5;
+  ledger_->Begin(row);
+  row = Row("money");
+  row.reserved_money = NanoUsd{6};
+  ledger_->Begin(row);
+  ledger_->Begin(Row("nothing"));
+  Flush();
+  const absl::Time now = absl::FromUnixSeconds(1'700'000'100);
+  ASSERT_EQ(*ledger_->RecoverInterrupted(now, absl::Minutes(10)), 3);
+  const std::string until = absl::StrCat(absl::ToUnixMicros(now + absl::Minutes(10)));
+  EXPECT_EQ(Number("SELECT COUNT(*) FROM requests WHERE reserved_until = " + until), 2);
+  EXPECT_EQ(Number("SELECT reserved_until FROM requests WHERE row_id = 'nothing'"), 0);
+  ledger_->End(Row("tokens", RequestStatus::kOk));  // it lives, and holds nothing any more
+  Flush();
+  EXPECT_EQ(Number("SELECT reserved_until FROM requests WHERE row_id = 'tokens'"), 0);
 }
 
 TEST_F(LedgerTest, ARowThatBeginsAndEndsWithinAnIntervalIsWrittenOnce) {
@@ -212,7 +278,8 @@ TEST_F(LedgerTest, WhatAKilledProcessLeftRunningIsMarked) {
   auto reopened = *storage::OpenSqlite(folder_.File("test.sqlite"));
   storage::GroupWriter writer(*reopened, kByHand);
   Ledger next(*reopened, writer, {});
-  const auto recovered = next.RecoverInterrupted();
+  const auto recovered =
+      next.RecoverInterrupted(absl::FromUnixSeconds(1'700'000'100), absl::Minutes(10));
   ASSERT_TRUE(recovered.ok()) << recovered.status();
   EXPECT_EQ(*recovered, 1);
   const auto page = next.List(10, "");
@@ -232,7 +299,7 @@ TEST_F(LedgerTest, TheWriterMayOutliveTheLedger) {
 }
 
 TEST_F(LedgerTest, ContentIsCutOnACharacterAndItsSizeKept) {
-  Start(kByHand, {true, 7});
+  Start(kByHand, {ContentPolicy::kOn, 7});
   RequestRow row = Row("a", RequestStatus::kOk);
   row.prompt = "日本語";  // 9 bytes
   row.response = "short";
@@ -246,7 +313,7 @@ TEST_F(LedgerTest, ContentIsCutOnACharacterAndItsSizeKept) {
 }
 
 TEST_F(LedgerTest, ContentStaysOutWhereItIsNotLogged) {
-  Start(kByHand, {false});
+  Start(kByHand, {ContentPolicy::kOff});
   RequestRow row = Row("a", RequestStatus::kOk);
   row.prompt = "secret";
   ledger_->End(row);
@@ -255,8 +322,37 @@ TEST_F(LedgerTest, ContentStaysOutWhereItIsNotLogged) {
   EXPECT_EQ(All()[0].prompt_bytes, 6);
 }
 
+TEST_F(LedgerTest, HashedContentTellsEqualTextsAndNoMore) {
+  Start(kByHand, {ContentPolicy::kHashed, 7});
+  RequestRow row = Row("a", RequestStatus::kOk);
+  row.prompt = "abc";
+  row.response = std::string(5000, 'x');
+  ledger_->End(row);
+  ledger_->End(Row("nothing", RequestStatus::kOk));
+  Flush();
+  // FIPS 180-2, appendix B.1.
+  EXPECT_EQ(All()[1].prompt,
+            "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(All()[1].prompt_bytes, 3);
+  EXPECT_EQ(All()[1].response.size(), 71u);
+  EXPECT_EQ(All()[1].response_bytes, 5000);
+  EXPECT_EQ(All()[0].prompt, "");
+}
+
+TEST_F(LedgerTest, ADetailThatIsTooLongIsLeftOutNotCut) {
+  RequestRow row = Row("a", RequestStatus::kOk);
+  row.detail = std::string(64 << 10, ' ');
+  ledger_->End(row);
+  row = Row("b", RequestStatus::kOk);
+  row.detail = std::string((64 << 10) + 1, ' ');
+  ledger_->End(row);
+  Flush();
+  EXPECT_EQ(All()[0].detail, "");
+  EXPECT_EQ(All()[1].detail.size(), size_t{64} << 10);
+}
+
 TEST_F(LedgerTest, ContentThatWaitsIsBoundedAndItsRowsAreKept) {
-  Start(kByHand, {true, 64, 10});
+  Start(kByHand, {ContentPolicy::kOn, 64, 10});
   for (const char* id : {"a", "b"}) {
     RequestRow row = Row(id, RequestStatus::kOk);
     row.prompt = "12345678";
