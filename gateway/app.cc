@@ -12,6 +12,8 @@
 #include "gateway/transcode/metadata.h"
 #include "gateway/transcode/route_table.h"
 #include "gateway/transcode/upstream.h"
+#include "proto/otlp/span_exporter.h"
+#include "proto/otlp/tracer.h"
 
 namespace aibackend::gateway {
 namespace {
@@ -34,6 +36,7 @@ CallOptions CallOptionsOf(const Settings& settings) {
   CallOptions options;
   options.timeout = absl::Milliseconds(settings.request_timeout_ms);
   options.heartbeat_interval = absl::Milliseconds(settings.heartbeat_interval_ms);
+  options.needs_key = settings.needs_key;
   return options;
 }
 
@@ -46,10 +49,23 @@ std::vector<DialectOperation> OperationsOf(const std::vector<std::unique_ptr<Dia
   return operations;
 }
 
+// Null: nothing is exported.
+absl::StatusOr<std::unique_ptr<otlp::SpanExporter>> StartExporter(const Settings& settings) {
+  if (settings.otlp_endpoint.empty()) return nullptr;
+  otlp::ExporterOptions options;
+  options.endpoint = settings.otlp_endpoint;
+  options.service_name = "aibackend-gateway";
+  options.service_version = kVersion;
+  return otlp::SpanExporter::Start(std::move(options));
+}
+
 class RunningGateway final : public Gateway {
  public:
-  RunningGateway(const Settings& settings, RouteTable routes, std::unique_ptr<Upstream> upstream)
-      : drain_timeout_(absl::Milliseconds(settings.drain_timeout_ms)),
+  RunningGateway(const Settings& settings, std::unique_ptr<otlp::SpanExporter> exporter,
+                 RouteTable routes, std::unique_ptr<Upstream> upstream)
+      : exporter_(std::move(exporter)),
+        tracer_(exporter_.get(), settings.trace_sample),
+        drain_timeout_(absl::Milliseconds(settings.drain_timeout_ms)),
         options_(CallOptionsOf(settings)),
         routes_(std::move(routes)),
         upstream_(std::move(upstream)) {}
@@ -60,8 +76,9 @@ class RunningGateway final : public Gateway {
     absl::StatusOr<std::string> openapi =
         MakeOpenApi(routes_, EmbeddedDescriptors(), OperationsOf(dialects));
     if (!openapi.ok()) return openapi.status();
-    handler_.emplace(routes_, *upstream_, options_, std::move(dialects), *std::move(openapi),
-                     [this] { return Stats(); });
+    handler_.emplace(
+        routes_, *upstream_, options_, std::move(dialects), *std::move(openapi),
+        [this] { return Stats(); }, tracer_);
     auto edge = Edge::Start(EdgeOptionsOf(settings), [this](std::shared_ptr<Exchange> exchange) {
       handler_->Handle(std::move(exchange));
     });
@@ -96,6 +113,8 @@ class RunningGateway final : public Gateway {
     return edge ? edge->stats() : EdgeStats();
   }
 
+  const std::unique_ptr<otlp::SpanExporter> exporter_;
+  const otlp::Tracer tracer_;
   const absl::Duration drain_timeout_;
   const CallOptions options_;
   const RouteTable routes_;
@@ -112,9 +131,11 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Settings& settings
   if (!routes.ok()) return routes.status();
   auto upstream = Upstream::Connect(settings.servers, *routes);
   if (!upstream.ok()) return upstream.status();
+  auto exporter = StartExporter(settings);
+  if (!exporter.ok()) return exporter.status();
 
-  auto gateway =
-      std::make_unique<RunningGateway>(settings, *std::move(routes), *std::move(upstream));
+  auto gateway = std::make_unique<RunningGateway>(settings, *std::move(exporter),
+                                                  *std::move(routes), *std::move(upstream));
   if (absl::Status status = gateway->Serve(settings); !status.ok()) return status;
   return gateway;
 }

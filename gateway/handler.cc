@@ -81,15 +81,16 @@ ApiError NotReadyError(const grpc::Status& status) {
 
 Handler::Handler(const RouteTable& routes, Upstream& upstream, const CallOptions& options,
                  std::vector<std::unique_ptr<Dialect>> dialects, std::string openapi,
-                 std::function<EdgeStats()> stats)
+                 std::function<EdgeStats()> stats, const otlp::Tracer& tracer)
     : routes_(routes),
       upstream_(upstream),
       options_(options),
+      tracer_(tracer),
       dialects_(std::move(dialects)),
       openapi_text_(std::move(openapi)),
       openapi_(openapi_text_, "application/json"),
       docs_(DocsAssets()),
-      unmatched_(metrics_.Add("*", "unmatched")) {
+      unmatched_(metrics_.AddUnmatched()) {
   for (const auto& route : routes_.routes())
     route_metrics_.push_back(&metrics_.Add(route->http_method, route->path));
 
@@ -102,7 +103,7 @@ Handler::Handler(const RouteTable& routes, Upstream& upstream, const CallOptions
   AddFixed("/metrics", metrics_.Add("GET", "/metrics"),
            [this, stats = std::move(stats)](auto exchange, const std::string&) {
              exchange->Respond(200, {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}},
-                               metrics_.Text(stats()));
+                               metrics_.Text(stats(), tracer_.dropped()));
            });
   AddDocs();
   for (const auto& dialect : dialects_) AddDialect(*dialect);
@@ -181,7 +182,8 @@ void Handler::AddFixed(const std::string& path, const RouteMetrics& metrics, Ans
 std::shared_ptr<Exchange> Handler::Observe(std::shared_ptr<Exchange> exchange,
                                            const std::string& request_id,
                                            const RouteMetrics& metrics) {
-  return std::make_shared<ObservedExchange>(std::move(exchange), request_id, metrics, live_);
+  return std::make_shared<ObservedExchange>(std::move(exchange), request_id, metrics, live_,
+                                            tracer_);
 }
 
 void Handler::Handle(std::shared_ptr<Exchange> exchange) {

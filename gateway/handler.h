@@ -26,10 +26,10 @@ namespace aibackend::gateway {
 class Handler {
  public:
   // Requests on the dialects' paths go to them. `openapi` is the document at /openapi.json; `stats`
-  // are the edge's, for /metrics.
+  // are the edge's, for /metrics. Each request is a span of `tracer`.
   Handler(const RouteTable& routes, Upstream& upstream, const CallOptions& options,
           std::vector<std::unique_ptr<Dialect>> dialects, std::string openapi,
-          std::function<EdgeStats()> stats);
+          std::function<EdgeStats()> stats, const otlp::Tracer& tracer);
 
   // Doesn't block.
   void Handle(std::shared_ptr<Exchange> exchange);
@@ -75,6 +75,7 @@ class Handler {
   const RouteTable& routes_;
   Upstream& upstream_;
   const CallOptions& options_;
+  const otlp::Tracer& tracer_;
   const std::vector<std::unique_ptr<Dialect>> dialects_;
   const std::string openapi_text_;
   const Asset openapi_;  // of openapi_text_

@@ -1,5 +1,4 @@
 #include <signal.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
@@ -8,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "gateway/app.h"
 #include "gateway/settings.h"
+#include "gateway/transcode/log.h"
 
 namespace {
 
@@ -42,14 +42,6 @@ void WaitForEnd(const sigset_t& signals) {
   spdlog::info("{}: draining", signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
 }
 
-void StartLog(const std::string& level) {
-  auto logger = spdlog::stderr_color_mt("gateway");
-  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%fZ %^%l%$ %v", spdlog::pattern_time_type::utc);
-  logger->set_level(spdlog::level::from_str(level));
-  logger->flush_on(spdlog::level::info);
-  spdlog::set_default_logger(std::move(logger));
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -66,7 +58,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   const aibackend::gateway::Settings& settings = invocation->settings;
-  StartLog(settings.log_level);
+  aibackend::gateway::StartLog(settings.log_level, settings.log_format == "json");
   RaiseFileLimit();
 
   const auto gateway = aibackend::gateway::Gateway::Start(settings);

@@ -9,11 +9,11 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "proto/otlp/span_exporter.h"
 
 namespace aibackend::gateway {
 namespace {
 
-constexpr char kVersion[] = "0.1.0";
 constexpr int kDayMs = 24 * 3600 * 1000;
 
 void DeclareNetwork(CLI::App& app, Settings& s) {
@@ -26,6 +26,15 @@ void DeclareNetwork(CLI::App& app, Settings& s) {
                  "and private networks")
       ->envname("AIB_INSECURE_LISTEN")
       ->default_str("false")
+      ->group("Network");
+  app.add_option(
+         "--auth", s.auth,
+         "auto, required or off. required: the server asks every call of this gateway for a "
+         "key; auto: where AIB_ADMIN_KEY is in this program's environment too, or the "
+         "server asks by itself")
+      ->envname("AIB_AUTH")
+      ->default_val("auto")
+      ->check(CLI::IsMember({"auto", "required", "off"}))
       ->group("Network");
   app.add_option("--servers", s.servers,
                  "aibackend-servers to call: host:port or unix:/path, several by comma")
@@ -78,12 +87,31 @@ void DeclareLimits(CLI::App& app, Settings& s) {
       ->group("Limits");
 }
 
-void DeclareLogging(CLI::App& app, Settings& s) {
+void DeclareObservation(CLI::App& app, Settings& s) {
   app.add_option("--log-level", s.log_level, "trace, debug, info, warn, error or off")
       ->envname("AIB_LOG_LEVEL")
       ->default_val("info")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
       ->group("Logging");
+  app.add_option("--log-format", s.log_format, "text, or json: one object a line")
+      ->envname("AIB_LOG_FORMAT")
+      ->default_val("text")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->group("Logging");
+  app.add_option("--otlp-endpoint", s.otlp_endpoint,
+                 "Collector that gets a span of each request, over OTLP/gRPC: host:port, or with "
+                 "TLS https://host:port; empty: none does")
+      ->envname("AIB_OTLP_ENDPOINT")
+      ->default_str("")
+      ->group("Tracing");
+  app.add_option(
+         "--trace-sample", s.trace_sample,
+         "Of the traces that begin here, the share that is exported; a caller's traceparent "
+         "says so itself")
+      ->envname("AIB_TRACE_SAMPLE")
+      ->default_val(1)
+      ->check(CLI::Range(0.0, 1.0))
+      ->group("Tracing");
 }
 
 // A TOML file of which one section is read, as the programs share a file. (CLI11 2.1 can be given a
@@ -127,11 +155,15 @@ absl::Status CheckMeaning(const Settings& s) {
   std::vector<std::string> problems;
   if (s.Host().empty() || s.Port() < 0 || s.Port() > 65535) {
     problems.push_back(absl::StrCat("listen: ", s.listen, " is not host:port"));
-  } else if (!IsLoopback(s.Host()) && !s.insecure_listen) {
+  } else if (!IsLoopback(s.Host()) && !s.insecure_listen && !s.needs_key) {
     problems.push_back(absl::StrCat(
         "listen: ", s.listen,
-        " is reachable from other machines and no key is asked for; use 127.0.0.1, or set "
-        "AIB_INSECURE_LISTEN=true where the network is yours"));
+        " is reachable from other machines and no key is asked for; use 127.0.0.1, set "
+        "AIB_AUTH=required, or AIB_INSECURE_LISTEN=true where the network is yours"));
+  }
+  if (!s.otlp_endpoint.empty()) {
+    if (const absl::Status status = otlp::CheckEndpoint(s.otlp_endpoint); !status.ok())
+      problems.push_back(absl::StrCat("otlp-endpoint: ", std::string(status.message())));
   }
   if (s.servers.empty()) problems.push_back("servers: at least one address is needed");
   if (problems.empty()) return absl::OkStatus();
@@ -173,7 +205,7 @@ absl::StatusOr<Invocation> Load(int argc, const char* const* argv) {
       ->configurable(false);
   DeclareNetwork(app, invocation.settings);
   DeclareLimits(app, invocation.settings);
-  DeclareLogging(app, invocation.settings);
+  DeclareObservation(app, invocation.settings);
 
   try {
     app.parse(argc, argv);
@@ -194,6 +226,10 @@ absl::StatusOr<Invocation> Load(int argc, const char* const* argv) {
     invocation.print = absl::StrCat("[gateway]\n", app.config_to_str(true, true));
     return invocation;
   }
+  const char* admin_key = std::getenv("AIB_ADMIN_KEY");
+  invocation.settings.needs_key =
+      invocation.settings.auth == "required" ||
+      (invocation.settings.auth == "auto" && admin_key != nullptr && *admin_key != '\0');
   if (absl::Status status = CheckMeaning(invocation.settings); !status.ok()) return status;
   return invocation;
 }

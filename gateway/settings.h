@@ -9,9 +9,13 @@
 
 namespace aibackend::gateway {
 
+inline constexpr char kVersion[] = "0.1.0";
+
 struct Settings {
   std::string listen;  // host:port
   bool insecure_listen = false;
+  std::string auth;        // "auto", "required", "off"
+  bool needs_key = false;  // what `auth` comes to: every call must bring a key
   std::vector<std::string> servers = {"127.0.0.1:50051"};
   int io_threads = 0;
   int heartbeat_interval_ms = 0;
@@ -21,6 +25,9 @@ struct Settings {
   int connections_max = 0;
   int read_timeout_ms = 0;
   std::string log_level;
+  std::string log_format;     // "text" or "json"
+  std::string otlp_endpoint;  // empty: no spans are exported
+  double trace_sample = 1;
 
   // The two parts of `listen`, which Load has checked; an IPv6 host without its brackets.
   std::string Host() const;

@@ -1,6 +1,7 @@
 #include "server/app.h"
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <system_error>
 #include <thread>
@@ -12,9 +13,11 @@
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/grpcpp.h"
 #include "grpcpp/health_check_service_interface.h"
-#include "server/access/gatekeeper.h"
+#include "server/account_stack.h"
+#include "server/answer_stack.h"
 #include "server/base/executor.h"
 #include "server/base/timer.h"
+#include "server/billing_sink.h"
 #include "server/chat/chat_service.h"
 #include "server/chat/extractive_model.h"
 #include "server/chat/kept_answers.h"
@@ -33,10 +36,13 @@
 #include "server/storage/group_writer.h"
 #include "server/tasks/analyze_usage_job.h"
 #include "server/tasks/evaluate_job.h"
+#include "server/tasks/export_billing_job.h"
 #include "server/tasks/index_documents_job.h"
+#include "server/tasks/purge_usage_job.h"
 #include "server/tasks/rollback_index_job.h"
 #include "server/tasks/sample_documents.h"
 #include "server/telemetry/log.h"
+#include "server/telemetry_stack.h"
 #include "server/usage/ledger.h"
 
 namespace aibackend {
@@ -51,8 +57,8 @@ constexpr int kMessageBytesMax = 32 * 1024 * 1024;
 
 // What speaks to model servers, and the models that the documents are opened with.
 struct Upstreams {
-  explicit Upstreams(const std::vector<config::ModelSettings>& models)
-      : http(net::HttpClient::Options()), embeddings(models, http, timer) {}
+  Upstreams(const std::vector<config::ModelSettings>& models, const models::CallWatch& watch)
+      : http(net::HttpClient::Options()), embeddings(models, http, timer, watch) {}
 
   Timer timer;
   net::HttpClient http;
@@ -72,52 +78,135 @@ absl::StatusOr<retrieval::StoreOptions> StoreOptionsOf(const config::Settings& s
   return options;
 }
 
+usage::ContentPolicy ContentPolicyOf(const std::string& log_content) {
+  if (log_content == "hashed") return usage::ContentPolicy::kHashed;
+  const bool is_kept = log_content == "true" || log_content == "on";
+  return is_kept ? usage::ContentPolicy::kOn : usage::ContentPolicy::kOff;
+}
+
+usage::Ledger::Options LedgerOptions(const config::Settings& settings) {
+  usage::Ledger::Options options;
+  options.is_on = settings.ledger == "on";
+  options.log_content = ContentPolicyOf(settings.log_content);
+  options.spool_folder = settings.data_dir + "/spool";
+  return options;
+}
+
+// The database, and the ledger that it holds.
+struct Books {
+  Books(const config::Settings& settings, Clock& clock, std::unique_ptr<storage::Database> opened)
+      : ids(clock),
+        database(std::move(opened)),
+        writer(*database, storage::GroupWriter::Options()),
+        ledger(*database, writer, LedgerOptions(settings)) {}
+
+  // What a killed process left.
+  absl::Status Recover(const config::Settings& settings, Clock& clock) {
+    AIB_ASSIGN_OR_RETURN(const int64_t spooled, ledger.ReplaySpool());
+    AIB_ASSIGN_OR_RETURN(
+        const int64_t interrupted,
+        ledger.RecoverInterrupted(clock.Now(), absl::Milliseconds(settings.reservation_lease_ms)));
+    if (spooled + interrupted > 0) {
+      Log(Event::kLedgerRecovered, {{"rows", interrupted}, {"spooled", spooled}});
+    }
+    return absl::OkStatus();
+  }
+
+  UlidSource ids;
+  std::unique_ptr<storage::Database> database;
+  storage::GroupWriter writer;
+  usage::Ledger ledger;
+};
+
+// What is opened before the server is put together, in this order; each uses only those above it.
+struct Parts {
+  FolderLock folder_lock;
+  rpc::MethodScopes scopes;
+  rpc::TrustedProxies proxies;
+  std::unique_ptr<TelemetryStack> telemetry;
+  std::unique_ptr<Books> books;
+  std::unique_ptr<AccountStack> accounts;
+  std::unique_ptr<Upstreams> upstreams;
+  std::unique_ptr<AnswerStack> answers;
+  std::unique_ptr<retrieval::DocumentStore> documents;
+};
+
+models::CallWatch WatchOf(TelemetryStack& telemetry, Clock& clock) {
+  return {&telemetry.tracer(), &telemetry.metrics(), &clock};
+}
+
+// Stripe takes no event that is older than 35 days (docs.stripe.com/api/billing/meter-event), and
+// one that it refuses would stop all that come after it.
+constexpr absl::Duration kBillingAgeMax = absl::Hours(24 * 34);
+
+constexpr const char* kJobKinds[] = {"index_documents", "rollback_index", "analyze_usage",
+                                     "evaluate",        "purge_usage",    "export_billing"};
+
 // Members stand in the order they are built; each uses only those above it.
 class ServerApp final : public App {
  public:
-  ServerApp(const config::Settings& settings, Clock& clock, FolderLock folder_lock,
-            std::unique_ptr<storage::Database> database, std::unique_ptr<Upstreams> upstreams,
-            std::unique_ptr<retrieval::DocumentStore> documents)
+  ServerApp(const config::Settings& settings, Clock& clock, Parts parts)
       : settings_(settings),
         clock_(clock),
-        folder_lock_(std::move(folder_lock)),
-        gatekeeper_(settings.admin_key),
-        ids_(clock_),
-        database_(std::move(database)),
-        writer_(*database_, storage::GroupWriter::Options()),
-        ledger_(*database_, writer_, LedgerOptions(settings)),
-        upstreams_(std::move(upstreams)),
-        timer_(upstreams_->timer),
-        documents_(std::move(documents)),
-        extractive_(*documents_, timer_, {settings.words_per_second}),
-        models_(settings.models, upstreams_->http, timer_, clock_, upstreams_->embeddings,
-                extractive_),
+        parts_(std::move(parts)),
+        database_(*parts_.books->database),
+        ledger_(parts_.books->ledger),
+        timer_(parts_.upstreams->timer),
+        documents_(*parts_.documents),
+        extractive_(documents_, timer_, {settings.words_per_second}),
+        models_(settings.models, parts_.upstreams->http, timer_, clock_,
+                parts_.upstreams->embeddings, extractive_, WatchOf(*parts_.telemetry, clock_)),
         executor_(settings.worker_threads, settings.worker_queue_max),
         turn_executor_(settings.worker_threads, settings.worker_queue_max),
-        chat_(models_.catalog(), *documents_, turn_executor_, clock_,
-              {settings.retrieval_strict, settings.turns_max}),
-        kept_answers_(*database_, writer_, clock_, rpc::MakeAnswerCodec()),
+        chat_(models_.catalog(), documents_, turn_executor_, clock_,
+              parts_.answers->ChatOptions(settings, parts_.accounts->prices(),
+                                          parts_.telemetry->metrics())),
+        kept_answers_(database_, parts_.books->writer, clock_, rpc::MakeAnswerCodec()),
         keyed_turns_(chat_, kept_answers_, executor_, timer_, clock_, KeyedOptions(settings)),
-        job_queue_(*database_, clock_),
-        job_runner_(job_queue_, ids_, clock_, JobKinds(), RunnerOptions(settings)),
-        core_{gatekeeper_, clock_,      ids_,       executor_,   ledger_,     models_.catalog(),
-              chat_,       *documents_, job_queue_, job_runner_, keyed_turns_},
+        billing_(MakeBilling()),
+        job_queue_(database_, clock_),
+        job_runner_(job_queue_, parts_.books->ids, clock_, JobKinds(), RunnerOptions()),
+        core_{parts_.accounts->authenticator(),
+              settings.RequiresAuth(),
+              parts_.scopes,
+              parts_.proxies,
+              parts_.accounts->meter(),
+              parts_.accounts->keys(),
+              clock_,
+              parts_.books->ids,
+              executor_,
+              ledger_,
+              parts_.accounts->prices(),
+              parts_.accounts->summaries(),
+              settings.quota_answer_tokens,
+              parts_.telemetry->metrics(),
+              parts_.telemetry->tracer(),
+              models_.catalog(),
+              chat_,
+              documents_,
+              job_queue_,
+              job_runner_,
+              keyed_turns_},
         service_(core_),
         admin_(core_) {}
 
-  ~ServerApp() override { Drain(); }
+  ~ServerApp() override {
+    timer_.Cancel(purge_timer_);
+    Drain();
+    parts_.telemetry->StopServing();
+  }
 
   absl::Status Start() {
-    AIB_ASSIGN_OR_RETURN(const int64_t interrupted, ledger_.RecoverInterrupted());
-    if (interrupted > 0) Log(Event::kLedgerRecovered, {{"rows", interrupted}});
     if (settings_.seed_empty) AIB_RETURN_IF_ERROR(SeedIfEmpty());
-    documents_->OnOutgrown(
+    documents_.OnOutgrown(
         [this](const retrieval::CollectionId& collection) { RefitInBackground(collection); });
     for (const auto& model : models_.catalog().Infos()) {
       Log(Event::kModelRegistered, {{"model", model.id}, {"provider", model.provider}});
     }
+    AIB_RETURN_IF_ERROR(parts_.telemetry->Serve(Readings()));
     AIB_RETURN_IF_ERROR(Listen());
     job_runner_.Start();
+    PurgeNowAndThen();
     return absl::OkStatus();
   }
 
@@ -132,52 +221,102 @@ class ServerApp final : public App {
     server_->Wait();
     server_.reset();
     handing_back.join();
-    documents_->SaveSnapshots();
+    documents_.SaveSnapshots();
     Log(Event::kServerStopped, {});
   }
 
  private:
-  static usage::Ledger::Options LedgerOptions(const config::Settings& settings) {
-    usage::Ledger::Options options;
-    options.log_content = settings.log_content;
-    return options;
-  }
-
   static chat::KeyedTurns::Options KeyedOptions(const config::Settings& settings) {
     chat::KeyedTurns::Options options;
     options.resume_window = absl::Milliseconds(settings.resume_window_ms);
     return options;
   }
 
-  static jobs::JobRunner::Options RunnerOptions(const config::Settings& settings) {
+  jobs::JobRunner::Options RunnerOptions() {
     jobs::JobRunner::Options options;
-    options.threads = settings.job_threads;
+    options.threads = settings_.job_threads;
     options.worker_id = jobs::MakeWorkerId();
+    options.on_end = [&metrics = parts_.telemetry->metrics()](const std::string& kind,
+                                                              jobs::JobStatus status) {
+      metrics.JobEnded(kind, status == jobs::JobStatus::kSucceeded ? telemetry::JobEnd::kSucceeded
+                             : status == jobs::JobStatus::kFailed  ? telemetry::JobEnd::kFailed
+                                                                   : telemetry::JobEnd::kCancelled);
+    };
     return options;
+  }
+
+  // Null where the settings name nobody who bills.
+  std::unique_ptr<tasks::BillingSink> MakeBilling() {
+    const config::BillingSettings& billing = settings_.billing;
+    if (billing.url.empty()) return nullptr;
+    StripeMeterSink::Options options;
+    options.url = billing.url;
+    options.key = billing.api_key;
+    options.event_name = billing.event_name;
+    return std::make_unique<StripeMeterSink>(parts_.upstreams->http, std::move(options));
   }
 
   std::vector<std::unique_ptr<jobs::JobKind>> JobKinds() {
     std::vector<std::unique_ptr<jobs::JobKind>> kinds;
-    kinds.push_back(std::make_unique<tasks::IndexDocumentsJob>(*documents_));
-    kinds.push_back(std::make_unique<tasks::RollbackIndexJob>(*documents_));
+    kinds.push_back(std::make_unique<tasks::IndexDocumentsJob>(documents_));
+    kinds.push_back(std::make_unique<tasks::RollbackIndexJob>(documents_));
     kinds.push_back(std::make_unique<tasks::AnalyzeUsageJob>(ledger_, clock_));
-    kinds.push_back(std::make_unique<tasks::EvaluateJob>(*documents_, clock_));
+    kinds.push_back(std::make_unique<tasks::EvaluateJob>(documents_, clock_));
+    kinds.push_back(std::make_unique<tasks::PurgeUsageJob>(ledger_, clock_));
+    if (billing_) {
+      tasks::ExportBillingJob::Options options;
+      options.destination = absl::StrCat(settings_.billing.url, " ", settings_.billing.event_name);
+      options.metric = *tasks::BillingMetricOf(settings_.billing.metric);
+      options.since = clock_.Now() - kBillingAgeMax;
+      kinds.push_back(std::make_unique<tasks::ExportBillingJob>(
+          database_, parts_.accounts->rollup(), *billing_, options));
+    }
     return kinds;
   }
 
+  telemetry::Metrics::Readings Readings() {
+    telemetry::Metrics::Readings readings;
+    readings.ledger_lost_rows = [this] { return ledger_.lost_rows(); };
+    readings.ledger_queue_depth = [this] {
+      return static_cast<int64_t>(parts_.books->writer.waiting());
+    };
+    readings.ledger_spooled_rows = [this] { return ledger_.spooled_rows(); };
+    readings.spans_dropped = [this] { return parts_.telemetry->tracer().dropped(); };
+    return readings;
+  }
+
   absl::Status SeedIfEmpty() {
-    AIB_ASSIGN_OR_RETURN(const auto page, documents_->List({"", "default"}, 1, ""));
+    AIB_ASSIGN_OR_RETURN(const auto page, documents_.List({"", "default"}, 1, ""));
     if (!page.documents.empty()) return absl::OkStatus();
-    AIB_ASSIGN_OR_RETURN(const auto added, documents_->Add({}, tasks::SampleDocuments()));
+    AIB_ASSIGN_OR_RETURN(const auto added, documents_.Add({}, tasks::SampleDocuments()));
     Log(Event::kCorpusSeeded, {{"documents", added.size()}});
     return absl::OkStatus();
   }
 
   void RefitInBackground(const retrieval::CollectionId& collection) {
     const auto job = job_runner_.Submit(
-        "index_documents", {{"collection", collection.name}, {"tenant", collection.tenant}});
+        "index_documents", {{"collection", collection.name}, {"tenant", collection.tenant}},
+        collection.tenant);
     Log(Event::kIndexOutgrown, {{"collection", collection.name},
                                 {"job_id", job.ok() ? job->id.value : job.status().ToString()}});
+  }
+
+  // A job a day where the settings have the ledger forget; of several servers one starts it.
+  void PurgeNowAndThen() {
+    jobs::Json params = jobs::Json::object();
+    if (settings_.usage_retention_days > 0) params["days"] = settings_.usage_retention_days;
+    if (settings_.content_retention_days > 0) {
+      params["content_days"] = settings_.content_retention_days;
+    }
+    if (params.empty()) return;
+    const bool queued = executor_.TrySubmit([this, params] {
+      const std::string day = absl::FormatTime("%Y-%m-%d", clock_.Now(), absl::UTCTimeZone());
+      const jobs::SubmitKey once{absl::StrCat("purge_usage ", day), params.dump()};
+      const auto job = job_runner_.Submit("purge_usage", params, "default", once);
+      if (!job.ok()) Log(Event::kPurgeFailed, {{"error", job.status().ToString()}});
+    });
+    if (!queued) Log(Event::kPurgeFailed, {{"error", "too many calls are waiting"}});
+    purge_timer_ = timer_.After(absl::Hours(1), [this] { PurgeNowAndThen(); });
   }
 
   absl::Status Listen() {
@@ -208,15 +347,11 @@ class ServerApp final : public App {
 
   const config::Settings settings_;
   Clock& clock_;
-  FolderLock folder_lock_;
-  const access::Gatekeeper gatekeeper_;
-  UlidSource ids_;
-  std::unique_ptr<storage::Database> database_;
-  storage::GroupWriter writer_;
-  usage::Ledger ledger_;
-  const std::unique_ptr<Upstreams> upstreams_;
+  Parts parts_;
+  storage::Database& database_;
+  usage::Ledger& ledger_;
   Timer& timer_;
-  std::unique_ptr<retrieval::DocumentStore> documents_;
+  retrieval::DocumentStore& documents_;
   chat::ExtractiveModel extractive_;
   ModelStack models_;
   Executor executor_;
@@ -224,13 +359,42 @@ class ServerApp final : public App {
   chat::ChatService chat_;
   chat::KeptAnswers kept_answers_;
   chat::KeyedTurns keyed_turns_;
+  const std::unique_ptr<tasks::BillingSink> billing_;
   jobs::JobQueue job_queue_;
   jobs::JobRunner job_runner_;
   rpc::Core core_;
   rpc::AiBackendService service_;
   rpc::AiBackendAdminService admin_;
   std::unique_ptr<grpc::Server> server_;
+  std::atomic<Timer::Handle> purge_timer_{0};  // the next one's
 };
+
+absl::StatusOr<Parts> OpenParts(const config::Settings& settings, Clock& clock,
+                                FolderLock folder_lock) {
+  Parts parts{std::move(folder_lock)};
+  AIB_ASSIGN_OR_RETURN(parts.scopes, rpc::MethodScopes::OfContract());
+  AIB_ASSIGN_OR_RETURN(parts.proxies, rpc::TrustedProxies::Parse(settings.trusted_proxies));
+  AIB_ASSIGN_OR_RETURN(
+      parts.telemetry,
+      TelemetryStack::Open(settings, parts.scopes.names(),
+                           std::vector<std::string>(std::begin(kJobKinds), std::end(kJobKinds))));
+  AIB_ASSIGN_OR_RETURN(auto database, storage::OpenSqlite(settings.DatabasePath()));
+  parts.books = std::make_unique<Books>(settings, clock, std::move(database));
+  AIB_RETURN_IF_ERROR(parts.books->Recover(settings, clock));
+  storage::Database& opened = *parts.books->database;
+  AIB_ASSIGN_OR_RETURN(parts.accounts,
+                       AccountStack::Open(settings, opened, parts.books->ledger, clock,
+                                          parts.books->ids, parts.telemetry->metrics()));
+  AIB_RETURN_IF_ERROR(retrieval::UseLanguage(settings.retrieval_language));
+  parts.upstreams = std::make_unique<Upstreams>(settings.models, WatchOf(*parts.telemetry, clock));
+  AIB_ASSIGN_OR_RETURN(parts.answers,
+                       AnswerStack::Open(settings, clock, parts.upstreams->embeddings.embedders()));
+  AIB_ASSIGN_OR_RETURN(retrieval::StoreOptions store_options,
+                       StoreOptionsOf(settings, *parts.upstreams));
+  AIB_ASSIGN_OR_RETURN(parts.documents,
+                       retrieval::DocumentStore::Open(opened, clock, std::move(store_options)));
+  return parts;
+}
 
 }  // namespace
 
@@ -242,15 +406,8 @@ absl::StatusOr<std::unique_ptr<App>> App::Build(const config::Settings& settings
         absl::StrCat("cannot make ", settings.data_dir, ": ", error.message()));
 
   AIB_ASSIGN_OR_RETURN(auto folder_lock, FolderLock::Take(settings.data_dir));
-  AIB_ASSIGN_OR_RETURN(auto database, storage::OpenSqlite(settings.DatabasePath()));
-  AIB_RETURN_IF_ERROR(retrieval::UseLanguage(settings.retrieval_language));
-  auto upstreams = std::make_unique<Upstreams>(settings.models);
-  AIB_ASSIGN_OR_RETURN(retrieval::StoreOptions store_options, StoreOptionsOf(settings, *upstreams));
-  AIB_ASSIGN_OR_RETURN(auto documents,
-                       retrieval::DocumentStore::Open(*database, clock, std::move(store_options)));
-  auto app =
-      std::make_unique<ServerApp>(settings, clock, std::move(folder_lock), std::move(database),
-                                  std::move(upstreams), std::move(documents));
+  AIB_ASSIGN_OR_RETURN(Parts parts, OpenParts(settings, clock, std::move(folder_lock)));
+  auto app = std::make_unique<ServerApp>(settings, clock, std::move(parts));
   AIB_RETURN_IF_ERROR(app->Start());
   return std::unique_ptr<App>(std::move(app));
 }

@@ -5,6 +5,7 @@
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 #include "server/models/embedding_retry.h"
+#include "server/models/observed_embedding.h"
 #include "server/models/openai_embedding_model.h"
 
 namespace aibackend {
@@ -34,7 +35,8 @@ models::RetryOptions RetryOptionsOf(const config::ModelSettings& model) {
 }
 
 EmbeddingStack::EmbeddingStack(const std::vector<config::ModelSettings>& settings,
-                               net::HttpClient& http, Timer& timer) {
+                               net::HttpClient& http, Timer& timer,
+                               const models::CallWatch& watch) {
   for (const config::ModelSettings& model : settings) {
     if (model.kind != config::ModelSettings::Kind::kEmbedding) continue;
     const config::UpstreamSettings& upstream = model.upstreams.front();  // there is one
@@ -46,8 +48,9 @@ EmbeddingStack::EmbeddingStack(const std::vector<config::ModelSettings>& setting
     options.timeouts = TimeoutsOf(upstream.timeouts);
     Model built;
     built.adapter = std::make_unique<models::OpenAiEmbeddingModel>(http, std::move(options));
+    built.observed = std::make_unique<models::ObservedEmbeddingModel>(*built.adapter, watch);
     built.whole =
-        std::make_unique<models::EmbeddingRetry>(*built.adapter, timer, RetryOptionsOf(model));
+        std::make_unique<models::EmbeddingRetry>(*built.observed, timer, RetryOptionsOf(model));
     built.aliases = model.aliases;
     // Two servers may call different models by one name.
     built.embedder = std::make_unique<UpstreamEmbedder>(

@@ -58,7 +58,9 @@ int main(int argc, char** argv) {
     std::fputs(invocation->print.c_str(), stdout);
     return invocation->exit_code;
   }
-  if (const auto log = aibackend::telemetry::StartLog(invocation->settings.log_level); !log.ok()) {
+  if (const auto log = aibackend::telemetry::StartLog(invocation->settings.log_level,
+                                                      invocation->settings.log_format);
+      !log.ok()) {
     return Fail(kExitBadConfiguration, log);
   }
 

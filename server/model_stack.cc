@@ -26,7 +26,8 @@ constexpr absl::Duration kCircuitOpenMax = absl::Seconds(5);
 template <class Adapter>
 std::unique_ptr<models::LanguageModel> MakeAdapter(net::HttpClient& http,
                                                    const ModelSettings& model,
-                                                   const UpstreamSettings& upstream) {
+                                                   const UpstreamSettings& upstream,
+                                                   models::CallWatch watch) {
   typename Adapter::Options options;
   options.id = model.name;
   options.upstream_model = upstream.model;
@@ -34,6 +35,7 @@ std::unique_ptr<models::LanguageModel> MakeAdapter(net::HttpClient& http,
   options.api_key = upstream.api_key;
   options.context_tokens = model.context_tokens;
   options.timeouts = TimeoutsOf(upstream.timeouts);
+  options.watch = watch;
   return std::make_unique<Adapter>(http, std::move(options));
 }
 
@@ -56,8 +58,8 @@ models::Circuit::Options CircuitOptions(const ModelSettings& model) {
 // What the settings have checked (names taken once, fallbacks that exist) is not checked again.
 ModelStack::ModelStack(const std::vector<ModelSettings>& settings, net::HttpClient& http,
                        Timer& timer, Clock& clock, const EmbeddingStack& embeddings,
-                       models::LanguageModel& embedded)
-    : http_(http), timer_(timer), clock_(clock) {
+                       models::LanguageModel& embedded, models::CallWatch watch)
+    : http_(http), timer_(timer), clock_(clock), watch_(watch) {
   std::map<std::string, models::LanguageModel*> bases = {{embedded.info().id, &embedded}};
   for (const ModelSettings& model : settings) {
     if (model.kind == ModelSettings::Kind::kChat) bases[model.name] = &BuildBase(model);
@@ -95,8 +97,8 @@ models::LanguageModel& ModelStack::BuildUpstream(const ModelSettings& model,
                                                  const UpstreamSettings& upstream) {
   models::LanguageModel* built =
       &Own(model.provider == ModelSettings::Provider::kAnthropic
-               ? MakeAdapter<models::AnthropicModel>(http_, model, upstream)
-               : MakeAdapter<models::OpenAiModel>(http_, model, upstream));
+               ? MakeAdapter<models::AnthropicModel>(http_, model, upstream, watch_)
+               : MakeAdapter<models::OpenAiModel>(http_, model, upstream, watch_));
   if (upstream.concurrent_max > 0) {
     models::ConcurrencyCap::Options options;
     options.running_max = static_cast<size_t>(upstream.concurrent_max);

@@ -14,6 +14,7 @@
 #include "server/embedding_stack.h"
 #include "server/models/language_model.h"
 #include "server/models/model_catalog.h"
+#include "server/models/watched_call.h"
 #include "server/net/http_client.h"
 
 namespace aibackend {
@@ -34,7 +35,7 @@ class ModelStack {
   // References outlive the stack.
   ModelStack(const std::vector<config::ModelSettings>& settings, net::HttpClient& http,
              Timer& timer, Clock& clock, const EmbeddingStack& embeddings,
-             models::LanguageModel& embedded);
+             models::LanguageModel& embedded, models::CallWatch watch);
 
   const models::ModelCatalog& catalog() const { return catalog_; }
 
@@ -47,6 +48,7 @@ class ModelStack {
   net::HttpClient& http_;
   Timer& timer_;
   Clock& clock_;
+  const models::CallWatch watch_;
   // In the order they were built: a decorator after what it decorates.
   std::vector<std::unique_ptr<models::LanguageModel>> language_;
   models::ModelCatalog catalog_;

@@ -145,7 +145,10 @@ Json Writer::RequestBody(const Route& route) {
 Json Writer::Responses(const Route& route, const std::string& comment) {
   Json success = {{"description", route.success_status == 202 ? "Accepted" : "OK"}};
   const Json schema = book_.Reference(*route.method->output_type());
-  if (route.method->server_streaming()) {
+  if (route.is_raw_body) {
+    success["description"] = "A file; one that could not be sent whole breaks the connection";
+    success["content"] = {{"*/*", {{"schema", {{"type", "string"}, {"format", "binary"}}}}}};
+  } else if (route.method->server_streaming()) {
     success["description"] = "A stream of events; the last one says how it ended";
     success["content"] = {{"text/event-stream", {{"schema", schema}}},
                           {"text/plain", {{"schema", {{"type", "string"}}}}}};

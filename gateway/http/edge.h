@@ -76,6 +76,10 @@ class Exchange {
   // filled for multipart/form-data.
   virtual const httplib::Request& request() const = 0;
 
+  // Where in a trace the work for this request stands, for whoever does a part of it elsewhere (W3C
+  // traceparent); empty: nowhere.
+  virtual std::string traceparent() const { return {}; }
+
   // A whole answer. Adds Content-Length (also for HEAD, whose body is left out), Date, Connection
   // where it closes.
   virtual void Respond(int status, HeaderList headers, std::string body) = 0;

@@ -24,8 +24,9 @@ std::optional<ApiError> Prepare(const google::protobuf::Message& request,
                                 const CallOptions& options, bool is_resumable,
                                 PreparedCall& prepared) {
   prepared.context->set_deadline(absl::ToChronoTime(absl::Now() + options.timeout));
-  if (auto refused = ForwardHeaders(prepared.exchange->request(), prepared.request_id, is_resumable,
-                                    *prepared.context))
+  if (auto refused = ForwardHeaders(prepared.exchange->request(), prepared.request_id,
+                                    prepared.exchange->traceparent(), is_resumable,
+                                    options.needs_key, *prepared.context))
     return refused;
   if (request.ByteSizeLong() > static_cast<size_t>(kMessageBytesMax))
     return MakeApiError(
@@ -48,6 +49,8 @@ void StartCall(std::shared_ptr<Exchange> exchange, const Route& route,
   formats.has_event_ids = true;
   if (!route.method->server_streaming()) {
     formats.unary = MakeContractFormat(route);
+  } else if (route.is_raw_body) {
+    formats.stream = MakeRawBodyFormat(route);
   } else if (WantsPlainText(exchange->request())) {
     formats.stream = MakePlainTextFormat(route);
   } else {

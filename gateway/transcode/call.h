@@ -18,6 +18,7 @@ namespace aibackend::gateway {
 struct CallOptions {
   absl::Duration timeout = absl::Seconds(600);  // of a call as a whole
   absl::Duration heartbeat_interval = absl::Seconds(15);
+  bool needs_key = false;  // the server is to ask for a key, also where it doesn't ask others
   std::function<absl::Time()> now = absl::Now;  // when a heartbeat is due; tests have their own
 };
 

@@ -184,6 +184,39 @@ class PlainTextFormat final : public StreamFormat {
   bool has_done_ = false;
 };
 
+// The pieces of a file.
+class RawBodyFormat final : public StreamFormat {
+ public:
+  explicit RawBodyFormat(const Route& route)
+      : status_(route.success_status),
+        content_type_(*route.method->output_type()->FindFieldByName("content_type")),
+        data_(*route.method->output_type()->FindFieldByName("data")) {}
+
+  HttpAnswer Head() override {
+    return {status_, {{"Content-Type", type_}, {"Cache-Control", "no-store"}}, {}};
+  }
+  std::optional<std::string> Event(const Message& message) override {
+    const auto& reflection = *message.GetReflection();
+    if (type_.empty()) type_ = reflection.GetString(message, &content_type_);
+    return reflection.GetString(message, &data_);
+  }
+  std::optional<std::string> End() override { return std::string(); }
+  // Half a file must not look whole.
+  std::optional<std::string> ErrorEvent(const ApiError&, const std::string&) override {
+    return std::nullopt;
+  }
+  HttpAnswer Error(const ApiError& error, const std::string& request_id) override {
+    return ErrorAnswer(error, request_id);
+  }
+  absl::string_view Heartbeat() override { return {}; }
+
+ private:
+  const int status_;
+  const FieldDescriptor& content_type_;
+  const FieldDescriptor& data_;
+  std::string type_;
+};
+
 }  // namespace
 
 std::unique_ptr<UnaryFormat> MakeContractFormat(const Route& route) {
@@ -196,6 +229,10 @@ std::unique_ptr<StreamFormat> MakeEventStreamFormat(const Route& route) {
 
 std::unique_ptr<StreamFormat> MakePlainTextFormat(const Route& route) {
   return std::make_unique<PlainTextFormat>(route);
+}
+
+std::unique_ptr<StreamFormat> MakeRawBodyFormat(const Route& route) {
+  return std::make_unique<RawBodyFormat>(route);
 }
 
 }  // namespace aibackend::gateway

@@ -22,4 +22,8 @@ std::unique_ptr<StreamFormat> MakeEventStreamFormat(const Route& route);
 // for errors and heartbeats.
 std::unique_ptr<StreamFormat> MakePlainTextFormat(const Route& route);
 
+// The pieces of a file, for a route that is_raw_body: `data` of its messages. A stream that fails
+// midway breaks the connection.
+std::unique_ptr<StreamFormat> MakeRawBodyFormat(const Route& route);
+
 }  // namespace aibackend::gateway

@@ -8,14 +8,30 @@ namespace aibackend::gateway {
 namespace {
 
 constexpr absl::string_view kLastEventId = "last-event-id";
-constexpr const char* kForwarded[] = {"authorization", "x-api-key", "traceparent",
-                                      "idempotency-key", kLastEventId.data()};
+constexpr const char* kForwarded[] = {"authorization", "x-api-key", "idempotency-key",
+                                      kLastEventId.data()};
+
+// A chain of more proxies, or longer ones, is none that anybody set up.
+constexpr size_t kForwardedForBytesMax = 512;
+constexpr const char* kAnswered[] = {"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset",
+                                     "ratelimit-policy", "x-cache"};
 
 bool IsPrintable(absl::string_view text) {
   for (const char c : text) {
     if (c < 0x20 || c > 0x7e) return false;
   }
   return true;
+}
+
+// The server believes it only of a gateway that it trusts, and reads it from its end.
+void AddForwardedFor(const httplib::Request& request, grpc::ClientContext& context) {
+  std::string chain;
+  const size_t count = request.get_header_value_count("x-forwarded-for");
+  for (size_t i = 0; i < count; ++i) {
+    absl::StrAppend(&chain, request.get_header_value("x-forwarded-for", i), ", ");
+  }
+  if (chain.size() > kForwardedForBytesMax || !IsPrintable(chain)) chain.clear();
+  context.AddMetadata("x-forwarded-for", absl::StrCat(chain, request.remote_addr));
 }
 
 }  // namespace
@@ -40,9 +56,13 @@ std::string RequestIdOf(const httplib::Request& request) {
 }
 
 std::optional<ApiError> ForwardHeaders(const httplib::Request& request,
-                                       const std::string& request_id, bool is_resumable,
-                                       grpc::ClientContext& context) {
+                                       const std::string& request_id,
+                                       const std::string& traceparent, bool is_resumable,
+                                       bool needs_key, grpc::ClientContext& context) {
   context.AddMetadata("x-request-id", request_id);
+  if (!traceparent.empty()) context.AddMetadata("traceparent", traceparent);
+  if (needs_key) context.AddMetadata("x-aibackend-auth", "required");
+  AddForwardedFor(request, context);
   size_t bytes = 0;
   for (const char* name : kForwarded) {
     const size_t count = request.get_header_value_count(name);
@@ -62,6 +82,16 @@ std::optional<ApiError> ForwardHeaders(const httplib::Request& request,
     context.AddMetadata(name, value);
   }
   return std::nullopt;
+}
+
+HeaderList AnswerHeaders(const ServerMetadata& metadata) {
+  HeaderList headers;
+  for (const char* name : kAnswered) {
+    const auto found = metadata.find(name);
+    if (found == metadata.end()) continue;
+    headers.emplace_back(name, std::string(found->second.data(), found->second.size()));
+  }
+  return headers;
 }
 
 }  // namespace aibackend::gateway

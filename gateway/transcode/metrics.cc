@@ -18,7 +18,7 @@ using prometheus::BuildHistogram;
 const prometheus::Histogram::BucketBoundaries kSecondsBuckets = {
     .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300};
 
-// The edge counts these itself, from the start of the process, as a Prometheus counter does.
+// Others count these themselves, from the start of the process, as a Prometheus counter does.
 void AppendCounter(const char* name, const char* help, uint64_t value, std::string& text) {
   absl::StrAppend(&text, "# HELP ", name, " ", help, "\n# TYPE ", name, " counter\n", name, " ",
                   value, "\n");
@@ -51,6 +51,16 @@ Metrics::Metrics()
                             .Add({})) {}
 
 const RouteMetrics& Metrics::Add(const std::string& method, const std::string& route) {
+  return AddRow(method, route);
+}
+
+const RouteMetrics& Metrics::AddUnmatched() {
+  RouteMetrics& row = AddRow("*", "unmatched");
+  row.is_matched = false;
+  return row;
+}
+
+RouteMetrics& Metrics::AddRow(const std::string& method, const std::string& route) {
   auto added = std::make_unique<RouteMetrics>();
   added->method = method;
   added->route = route;
@@ -65,7 +75,7 @@ const RouteMetrics& Metrics::Add(const std::string& method, const std::string& r
   return *routes_.emplace_back(std::move(added));
 }
 
-std::string Metrics::Text(const EdgeStats& stats) {
+std::string Metrics::Text(const EdgeStats& stats, uint64_t spans_dropped) {
   connections_open_.Set(static_cast<double>(stats.connections_open));
   std::ostringstream out;
   prometheus::TextSerializer().Serialize(out, registry_.Collect());
@@ -75,6 +85,9 @@ std::string Metrics::Text(const EdgeStats& stats) {
   AppendCounter("aib_gateway_edge_refusals_total",
                 "Requests and connections refused before routing: malformed, too large, too slow.",
                 stats.refusals, text);
+  AppendCounter("aib_gateway_spans_dropped_total",
+                "Spans that no collector got: the queue was full, or it refused them.",
+                spans_dropped, text);
   return text;
 }
 

@@ -22,6 +22,7 @@ namespace aibackend::gateway {
 struct RouteMetrics {
   std::string method;  // "POST"; "*" where it may be any
   std::string route;
+  bool is_matched = true;  // false: `route` stands for all paths that are none
   std::array<prometheus::Counter*, 5> requests{};  // 1xx to 5xx
   prometheus::Histogram* seconds = nullptr;
   prometheus::Gauge* in_flight = nullptr;
@@ -36,11 +37,15 @@ class Metrics {
 
   // The reference stays valid as long as the Metrics. For each route once.
   const RouteMetrics& Add(const std::string& method, const std::string& route);
+  // What is counted of requests that are none's.
+  const RouteMetrics& AddUnmatched();
 
-  // The text exposition format 0.0.4, with the edge's figures as they are now.
-  std::string Text(const EdgeStats& stats);
+  // The text exposition format 0.0.4, with the edge's and the tracer's figures as they are now.
+  std::string Text(const EdgeStats& stats, uint64_t spans_dropped);
 
  private:
+  RouteMetrics& AddRow(const std::string& method, const std::string& route);
+
   prometheus::Registry registry_;
   prometheus::Family<prometheus::Counter>& requests_;
   prometheus::Family<prometheus::Histogram>& seconds_;

@@ -1,26 +1,46 @@
 #include "gateway/transcode/observed_exchange.h"
 
-#include <spdlog/spdlog.h>
+#include <algorithm>
+#include <array>
 
-#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "gateway/transcode/log.h"
 
 namespace aibackend::gateway {
 namespace {
 
 constexpr int kClientClosedRequest = 499;  // as the table's CANCELLED
 
+// The caller's place in its trace. Two of them are none, as the specification has it.
+std::string CallersTraceparent(const httplib::Request& request) {
+  constexpr char kTraceparent[] = "traceparent";
+  return request.get_header_value_count(kTraceparent) == 1 ? request.get_header_value(kTraceparent)
+                                                           : std::string();
+}
+
+// OpenTelemetry's names of methods: whatever else a client makes up is one.
+absl::string_view MethodOf(const httplib::Request& request) {
+  static constexpr std::array<absl::string_view, 9> kKnown = {
+      "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"};
+  const auto* const found = std::find(kKnown.begin(), kKnown.end(), request.method);
+  return found == kKnown.end() ? "_OTHER" : *found;
+}
+
 }  // namespace
 
 ObservedExchange::ObservedExchange(std::shared_ptr<Exchange> inner, std::string request_id,
-                                   const RouteMetrics& metrics, LiveCount& live)
+                                   const RouteMetrics& metrics, LiveCount& live,
+                                   const otlp::Tracer& tracer)
     : inner_(std::move(inner)),
       request_id_(std::move(request_id)),
       metrics_(metrics),
       live_(live),
-      started_(absl::Now()) {
+      started_(absl::Now()),
+      span_(tracer.Start("HTTP", CallersTraceparent(inner_->request()), otlp::SpanKind::kServer)) {
   live_.Add();
   metrics_.in_flight->Increment();
+  if (span_.is_recording()) BeginSpan();
 }
 
 ObservedExchange::~ObservedExchange() {
@@ -71,6 +91,27 @@ void ObservedExchange::After(absl::Duration delay, std::function<void()> callbac
   inner_->After(delay, std::move(callback));
 }
 
+// Names and values by OpenTelemetry's conventions for HTTP servers, but that url.path is the route:
+// what stands in the raw one may be a document's or a person's.
+void ObservedExchange::BeginSpan() {
+  const absl::string_view method = MethodOf(inner_->request());
+  span_.SetText("http.request.method", method);
+  span_.SetText("aibackend.request_id", request_id_);
+  if (!metrics_.is_matched) return span_.Rename(std::string(method));
+  span_.Rename(absl::StrCat(method, " ", metrics_.route));
+  span_.SetText("http.route", metrics_.route);
+  span_.SetText("url.path", metrics_.route);
+}
+
+void ObservedExchange::EndSpan() {
+  span_.SetInt("http.response.status_code", status_);
+  if (status_ >= 500) {
+    span_.SetText("error.type", absl::StrCat(status_));
+    span_.Fail("");
+  }
+  span_.End();
+}
+
 void ObservedExchange::Observe(const char* ending) {
   if (observed_.exchange(true)) return;
   metrics_.in_flight->Decrement();
@@ -80,11 +121,9 @@ void ObservedExchange::Observe(const char* ending) {
   }
   const absl::Duration duration = absl::Now() - started_;
   metrics_.Count(status_, duration);
-  // A client's mistakes are no concern of the operator's; what the service failed at may be.
-  spdlog::log(status_ >= 500 ? spdlog::level::warn : spdlog::level::info,
-              "method={} route={} status={} ms={:.1f} bytes={} ending=\"{}\" request_id=\"{}\"",
-              metrics_.method, metrics_.route, status_, absl::ToDoubleMilliseconds(duration),
-              bytes_, ending, absl::CEscape(request_id_));
+  if (span_.is_recording()) EndSpan();
+  LogRequest({metrics_.method, metrics_.route, status_, duration, bytes_, ending, request_id_,
+              span_.context().TraceIdHex()});
 }
 
 }  // namespace aibackend::gateway

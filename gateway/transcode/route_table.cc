@@ -68,6 +68,14 @@ size_t EditDistance(absl::string_view a, absl::string_view b) {
   return row[b.size()];
 }
 
+bool IsBodyPiece(const Descriptor& type) {
+  const FieldDescriptor* content_type = type.FindFieldByName("content_type");
+  const FieldDescriptor* data = type.FindFieldByName("data");
+  return content_type && content_type->type() == FieldDescriptor::TYPE_STRING &&
+         !content_type->is_repeated() && data && data->type() == FieldDescriptor::TYPE_BYTES &&
+         !data->is_repeated();
+}
+
 absl::StatusOr<Route> MakeRoute(const MethodDescriptor& method, const google::api::HttpRule& rule) {
   Route route;
   std::tie(route.http_method, route.path) = MethodAndPath(rule);
@@ -85,6 +93,9 @@ absl::StatusOr<Route> MakeRoute(const MethodDescriptor& method, const google::ap
 
   const v1::RestOptions& rest = method.options().GetExtension(v1::rest);
   if (rest.success_status() != 0) route.success_status = rest.success_status();
+  route.is_raw_body = rest.raw_body();
+  if (route.is_raw_body && !IsBodyPiece(*method.output_type()))
+    return Bad(method, "raw_body needs messages of {string content_type, bytes data}");
   if (!rest.multipart_files_field().empty()) {
     route.files_field = method.input_type()->FindFieldByName(rest.multipart_files_field());
     if (!route.files_field || !route.files_field->is_repeated() ||

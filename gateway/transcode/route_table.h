@@ -38,6 +38,7 @@ struct Route {
   bool has_body = false;
   bool is_alias = false;  // of an additional binding
   int success_status = 200;
+  bool is_raw_body = false;  // the stream's messages are the pieces of one body
   // Where file parts of a multipart body go; null: multipart is refused.
   const google::protobuf::FieldDescriptor* files_field = nullptr;
   size_t index = 0;  // its place in RouteTable::routes()

@@ -5,6 +5,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "gateway/transcode/error.h"
+#include "gateway/transcode/metadata.h"
 
 namespace aibackend::gateway {
 namespace {
@@ -31,6 +32,7 @@ class StreamCall final : public Upstream::StreamReactor {
 
   static void Start(std::shared_ptr<StreamCall> call, Upstream& upstream);
 
+  void OnReadInitialMetadataDone(bool ok) override;
   void OnReadDone(bool ok) override;
   void OnDone(const grpc::Status& status) override;
 
@@ -38,8 +40,8 @@ class StreamCall final : public Upstream::StreamReactor {
   // False: the message can't be read, and the call is to be cancelled.
   bool Forward() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Send(std::string data) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Begin();
-  void Finish(bool begun, const std::optional<ApiError>& error);
+  void Begin(HeaderList headers);
+  void Finish(bool begun, HeaderList headers, const std::optional<ApiError>& error);
   void ReadOn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ScheduleHeartbeat(absl::Duration delay);
   void Beat();
@@ -55,6 +57,8 @@ class StreamCall final : public Upstream::StreamReactor {
   absl::Mutex mutex_;
   std::unique_ptr<Message> message_ ABSL_GUARDED_BY(mutex_);
   absl::Time last_write_ ABSL_GUARDED_BY(mutex_);
+  // The server's, once they are there: a heartbeat may begin the answer without them.
+  HeaderList headers_ ABSL_GUARDED_BY(mutex_);
   bool begun_ ABSL_GUARDED_BY(mutex_) = false;
   bool complete_ ABSL_GUARDED_BY(mutex_) = false;
   bool unreadable_ ABSL_GUARDED_BY(mutex_) = false;
@@ -73,6 +77,12 @@ void StreamCall::Start(std::shared_ptr<StreamCall> call, Upstream& upstream) {
   self.StartWriteLast(&self.prepared_.request, grpc::WriteOptions());
   self.StartRead(&self.buffer_);
   self.StartCall();
+}
+
+void StreamCall::OnReadInitialMetadataDone(bool ok) {
+  if (!ok) return;
+  absl::MutexLock lock(&mutex_);
+  headers_ = AnswerHeaders(prepared_.context->GetServerInitialMetadata());
 }
 
 void StreamCall::OnReadDone(bool ok) {
@@ -104,13 +114,14 @@ bool StreamCall::Forward() {
   return true;
 }
 
-void StreamCall::Begin() {
+void StreamCall::Begin(HeaderList headers) {
   HttpAnswer head = format_->Head();
+  for (auto& header : headers) head.headers.push_back(std::move(header));
   prepared_.exchange->Begin(head.status, std::move(head.headers));
 }
 
 void StreamCall::Send(std::string data) {
-  if (!begun_) Begin();
+  if (!begun_) Begin(std::move(headers_));
   begun_ = true;
   last_write_ = now_();
   prepared_.exchange->Write(std::move(data));
@@ -119,30 +130,34 @@ void StreamCall::Send(std::string data) {
 void StreamCall::OnDone(const grpc::Status& status) {
   const auto self = std::move(self_);
   bool begun = false;
+  HeaderList headers;
   std::optional<ApiError> error;
   {
     absl::MutexLock lock(&mutex_);
     complete_ = true;
     begun = begun_;
+    headers = std::move(headers_);
     if (unreadable_)
       error = MakeApiError(Reason::INTERNAL, "the server's answer could not be read");
   }
   if (!error && !status.ok()) error = ApiErrorOf(status);
-  Finish(begun, error);
+  Finish(begun, std::move(headers), error);
 }
 
-void StreamCall::Finish(bool begun, const std::optional<ApiError>& error) {
+void StreamCall::Finish(bool begun, HeaderList headers, const std::optional<ApiError>& error) {
   Exchange& exchange = *prepared_.exchange;
   if (!error) {
     auto end = format_->End();
     if (!end)
-      return Finish(begun, MakeApiError(Reason::INTERRUPTED, "the answer stopped before its end"));
-    if (!begun) Begin();
+      return Finish(begun, std::move(headers),
+                    MakeApiError(Reason::INTERRUPTED, "the answer stopped before its end"));
+    if (!begun) Begin(std::move(headers));
     if (!end->empty()) exchange.Write(*std::move(end));
     return exchange.End();
   }
   if (!begun) {
     HttpAnswer answer = format_->Error(*error, prepared_.request_id);
+    for (auto& header : headers) answer.headers.push_back(std::move(header));
     return exchange.Respond(answer.status, std::move(answer.headers), std::move(answer.body));
   }
   auto event = format_->ErrorEvent(*error, prepared_.request_id);

@@ -3,6 +3,7 @@
 #include <grpcpp/impl/codegen/proto_utils.h>
 
 #include "gateway/transcode/error.h"
+#include "gateway/transcode/metadata.h"
 
 namespace aibackend::gateway {
 namespace {
@@ -21,6 +22,8 @@ struct UnaryCall {
 
 void UnaryCall::Finish(const grpc::Status& status) {
   const auto respond = [this](HttpAnswer answer) {
+    for (auto& header : AnswerHeaders(prepared.context->GetServerInitialMetadata()))
+      answer.headers.push_back(std::move(header));
     prepared.exchange->Respond(answer.status, std::move(answer.headers), std::move(answer.body));
   };
   if (!status.ok()) return respond(format->Error(ApiErrorOf(status), prepared.request_id));

@@ -97,7 +97,7 @@ struct TurnResult {
   std::vector<models::Citation> citations;  // each verbatim: text == stored document [start, end)
   int dropped_citations = 0;                // that the model made up; not in the answer's text
   models::TokenUsage usage;
-  NanoUsd cost;  // 0 where the answer was given before
+  NanoUsd cost;                // 0 where the answer was given before
   bool price_unknown = false;  // `cost` says nothing
   int64_t price_version = 0;   // that it was made with; 0: no price was applied
   double confidence = 0;

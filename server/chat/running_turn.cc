@@ -304,8 +304,8 @@ void RunningTurn::Price() {
   if (world_.options.prices == nullptr || !result_.cache.empty()) return;
   const models::TokenUsage& used = result_.usage;
   const usage::Priced priced = world_.options.prices->Cost(
-      result_.model, {used.prompt_tokens, used.completion_tokens, used.cached_tokens,
-                      used.reasoning_tokens});
+      result_.model,
+      {used.prompt_tokens, used.completion_tokens, used.cached_tokens, used.reasoning_tokens});
   result_.cost = priced.cost;
   // Nothing costs nothing, whatever the price.
   result_.price_unknown = priced.unknown && used.prompt_tokens + used.completion_tokens > 0;

@@ -6,6 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/types/optional.h"
+#include "server/config/accounts.h"
+
 namespace aibackend::config {
 
 struct UpstreamTimeouts {
@@ -43,6 +46,7 @@ struct ModelSettings {
   int retry_wait_max_ms = 0;                // a longer Retry-After isn't waited for
   int breaker_failures = 0;                 // in a row that open an upstream's circuit; 0: never
   int breaker_open_ms = 0;                  // how long it stays open at first
+  absl::optional<PriceSettings> price;
 };
 
 }  // namespace aibackend::config

@@ -2,6 +2,7 @@
 // default and bounds.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -10,14 +11,62 @@
 
 namespace aibackend::config {
 
+inline constexpr char kVersion[] = "0.1.0";
+
+struct JwtSettings {
+  std::string key_file;
+  std::string secret_file;
+  std::string jwks_file;
+  std::string issuer;
+  std::string audience;
+  int clock_skew_ms = 0;
+  std::string tenant_claim;
+  std::string user_claim;
+  std::string scopes_claim;
+
+  bool is_set() const { return !key_file.empty() || !secret_file.empty() || !jwks_file.empty(); }
+};
+
+struct CacheSettings {
+  std::string mode;
+  int ttl_ms = 0;
+  int64_t bytes_max = 0;
+  double threshold = 0;
+  std::string embedder;
+};
+
+struct BillingSettings {
+  std::string url;
+  std::string api_key;  // secret: never printed
+  std::string event_name;
+  std::string metric;
+};
+
 struct Settings {
   std::vector<std::string> listen = {"127.0.0.1:50051"};
   std::string admin_key;  // secret: never printed
+  std::string auth;       // "auto", "required", "off"; see RequiresAuth
+  JwtSettings jwt;
+  std::string limits_mode;  // "enforce", "shadow", "off"
+  DefaultLimits limits;
+  std::vector<std::string> trusted_proxies;
+  int quota_answer_tokens = 0;
+  int reservation_lease_ms = 0;
+  std::vector<GuardrailSettings> guardrails;
+  CacheSettings cache;
+  BillingSettings billing;
   std::string data_dir;
   std::string log_level;
+  std::string log_format;      // "text", "json"
+  std::string metrics_listen;  // host:port, or empty
+  std::string otlp_endpoint;
+  double trace_sample = 0;
+  std::string ledger;  // "on", "off"
+  int usage_retention_days = 0;
+  int content_retention_days = 0;
   bool insecure_listen = false;
   bool seed_empty = false;
-  bool log_content = true;
+  std::string log_content;  // "true", "false", "hashed" ("on", "off")
   bool retrieval_strict = false;
   std::string retrieval_language = "english";  // as libstemmer names it, or "none"
   std::vector<std::string> retrieval_legs;
@@ -53,6 +102,8 @@ struct Settings {
   int turns_max = 0;
   int job_threads = 0;
 
+  // Every call must bring a key or a JWT.
+  bool RequiresAuth() const;
   // Where the database file is.
   std::string DatabasePath() const;
 };

@@ -1,4 +1,5 @@
-// The TOML file of --config, of which the programs share one: [server], [gateway], and [models.*].
+// The TOML file of --config, of which the programs share one: [server], [gateway],
+// [models.*], [limits.*] and [guardrails.*].
 #pragma once
 
 #include <istream>
@@ -8,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "server/config/accounts.h"
 #include "server/config/models.h"
 
 namespace aibackend::config {
@@ -22,6 +24,8 @@ struct TomlContent {
   std::vector<TomlItem> items;  // of the section asked for; '_' in a name reads as '-'
   std::vector<ModelSettings>
       models;  // in the file's order, but for one with default = true, which is first
+  DefaultLimits limits;
+  std::vector<GuardrailSettings> guardrails;
 };
 
 // Reads [section] and the models, whose absent keys are as in `defaults` (its first upstream gives

@@ -18,8 +18,8 @@ struct EmbedRequest {
   std::vector<std::string> inputs;  // UTF-8, none of them empty
   absl::optional<int> dimensions;
   std::string user;
-  telemetry::TraceContext trace;    // as GenerateRequest::trace
-  std::string extra;  // as GenerateRequest::extra
+  telemetry::TraceContext trace;  // as GenerateRequest::trace
+  std::string extra;              // as GenerateRequest::extra
 };
 
 struct EmbedResult {

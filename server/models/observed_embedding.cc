@@ -20,16 +20,17 @@ std::shared_ptr<Generation> ObservedEmbeddingModel::Embed(EmbedRequest request,
       watch_.tracer->StartModelCall({"embeddings", id_, provider_}, request.trace));
   request.trace = span->context();
   const absl::Time started_at = watch_.clock->Now();
-  return inner_.Embed(std::move(request), [this, span, started_at,
-                                           done = std::move(done)](EmbedResult result) {
-    Tracer::ModelCallEnd end;
-    end.status = result.status;
-    if (result.usage.prompt_tokens > 0) end.input_tokens = result.usage.prompt_tokens;
-    Tracer::EndModelCall(*span, end);
-    watch_.metrics->UpstreamCallEnded(row_, watch_.clock->Now() - started_at, end.input_tokens,
-                                      absl::nullopt);
-    done(std::move(result));
-  });
+  return inner_.Embed(std::move(request),
+                      [this, span, started_at, done = std::move(done)](EmbedResult result) {
+                        Tracer::ModelCallEnd end;
+                        end.status = result.status;
+                        if (result.usage.prompt_tokens > 0)
+                          end.input_tokens = result.usage.prompt_tokens;
+                        Tracer::EndModelCall(*span, end);
+                        watch_.metrics->UpstreamCallEnded(row_, watch_.clock->Now() - started_at,
+                                                          end.input_tokens, absl::nullopt);
+                        done(std::move(result));
+                      });
 }
 
 }  // namespace aibackend::models

@@ -55,6 +55,8 @@ chat::TurnResult ToResult(const v1::ChatResponse& response) {
   out.usage.cached_tokens = response.usage().cached_tokens();
   out.usage.reasoning_tokens = response.usage().reasoning_tokens();
   out.cost = NanoUsd{response.cost_nano_usd()};
+  out.price_unknown = response.price_unknown();
+  out.guardrails.assign(response.guardrails().begin(), response.guardrails().end());
   out.confidence = response.confidence();
   out.elapsed = absl::Milliseconds(response.response_time_ms());
   return out;

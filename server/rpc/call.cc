@@ -1,7 +1,9 @@
 #include "server/rpc/call.h"
 
+#include <cmath>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "server/telemetry/log.h"
 
 namespace aibackend::rpc {
@@ -26,7 +28,33 @@ std::string RequestIdOf(const grpc::CallbackServerContext& context, IdSource& id
   return ids.Next("req_");
 }
 
+absl::string_view Header(const grpc::CallbackServerContext& context, const char* name) {
+  const auto found = context.client_metadata().find(name);
+  if (found == context.client_metadata().end()) return {};
+  return {found->second.data(), found->second.size()};
+}
+
+// ratelimit-… as draft-ietf-httpapi-ratelimit-headers-06 has them, and draft 03's policy.
+void AnswerRate(const access::RateState& rate, grpc::CallbackServerContext& context) {
+  const auto seconds = static_cast<int64_t>(std::ceil(absl::ToDoubleSeconds(rate.reset)));
+  context.AddInitialMetadata("ratelimit-limit", absl::StrCat(rate.limit));
+  context.AddInitialMetadata("ratelimit-remaining", absl::StrCat(rate.remaining));
+  context.AddInitialMetadata("ratelimit-reset", absl::StrCat(seconds));
+  context.AddInitialMetadata("ratelimit-policy", absl::StrCat(rate.limit, ";w=60"));
+}
+
 }  // namespace
+
+void NoteReserved(const access::Pass& pass, usage::RequestRow& row) {
+  const access::Amount reserved = pass.reserved();
+  row.reserved_tokens = reserved.tokens;
+  row.reserved_money = reserved.money;
+  row.shadow_limit = pass.shadow_limit();
+}
+
+access::Amount AmountOf(const usage::RequestRow& row) {
+  return {int64_t{row.prompt_tokens} + row.completion_tokens, row.cost};
+}
 
 void CloseRow(usage::RequestRow& row, const absl::Status& status, absl::Time now) {
   row.status = status.ok()                                     ? usage::RequestStatus::kOk
@@ -37,25 +65,85 @@ void CloseRow(usage::RequestRow& row, const absl::Status& status, absl::Time now
   row.response_bytes = static_cast<int>(row.response.size());
 }
 
-Call::Call(Core& core, grpc::CallbackServerContext& context, const char* endpoint)
-    : core_(core), deadline_(absl::FromChrono(context.deadline())) {
+Call::Call(Core& core, grpc::CallbackServerContext& context, const char* endpoint, std::string user)
+    : core_(core),
+      deadline_(absl::FromChrono(context.deadline())),
+      metrics_(core.metrics.RpcOf(endpoint)) {
+  core.metrics.RequestBegan(metrics_);
   row_.request_id = RequestId(RequestIdOf(context, core.ids));
+  span_ = core.tracer.StartRpc(endpoint, Header(context, "traceparent"), request_id());
+  row_.trace_id = span_.context().TraceIdHex();
   row_.created_at = core.clock.Now();
   row_.endpoint = endpoint;
   context.AddInitialMetadata(kRequestIdKey, row_.request_id.value);
-  telemetry::Log(
-      telemetry::Event::kRequestStarted,
-      {{"request_id", row_.request_id.value}, {"rpc", endpoint}, {"peer", context.peer()}});
+  admission_ = Admit(context, std::move(user));
+  telemetry::Log(telemetry::Event::kRequestStarted,
+                 {{"request_id", row_.request_id.value},
+                  {"rpc", endpoint},
+                  {"peer", context.peer()},
+                  {"tenant", principal_ ? row_.tenant : std::string()},
+                  {"key_id", row_.key_id}});
 }
 
-void Call::Record(std::string prompt, std::string user, std::string model) {
+absl::Status Call::Identify(const grpc::CallbackServerContext& context) {
+  const bool required = core_.key_required || Header(context, "x-aibackend-auth") == "required";
+  auto principal = core_.authenticator.Authenticate(
+      {Header(context, "authorization"), Header(context, "x-api-key")}, required);
+  if (!principal.ok()) {
+    core_.metrics.AuthFailed(principal.status());
+    return principal.status();
+  }
+  principal_ = *std::move(principal);
+  row_.tenant = principal_->tenant;
+  row_.key_id = principal_->key_id;
+  return absl::OkStatus();
+}
+
+absl::Status Call::Admit(grpc::CallbackServerContext& context, std::string user) {
+  AIB_RETURN_IF_ERROR(Identify(context));
+  row_.user_id = principal_->user.empty() ? std::move(user) : principal_->user;
+  const access::Scope scope = core_.scopes.Of(row_.endpoint);
+  if (!principal_->May(scope)) {
+    absl::Status refusal = MakeError(Reason::SCOPE_MISSING,
+                                     absl::StrCat("this key may not do this; it needs the scope \"",
+                                                  access::ScopeName(scope), "\""));
+    core_.metrics.AuthFailed(refusal);
+    return refusal;
+  }
+  access::Caller caller{*principal_, row_.user_id,
+                        core_.proxies.ClientOf(context.peer(), Header(context, "x-forwarded-for"))};
+  AIB_ASSIGN_OR_RETURN(pass_, core_.meter.Admit(caller, row_.created_at));
+  if (const auto rate = pass_->rate()) AnswerRate(*rate, context);
+  return absl::OkStatus();
+}
+
+std::string Call::OwnKey(const std::string& idempotency_key) const {
+  // A key is printable: what stands before the separator is never a part of one.
+  constexpr char kSeparator = '\x1f';
+  if (row_.tenant == "default" && principal_->user.empty()) return idempotency_key;
+  return absl::StrCat(row_.tenant, absl::string_view(&kSeparator, 1), principal_->user,
+                      absl::string_view(&kSeparator, 1), idempotency_key);
+}
+
+void Call::Record(std::string prompt, std::string model) {
+  if (!principal_) return;
   row_.row_id = core_.ids.Next("");
   row_.prompt_bytes = static_cast<int>(prompt.size());
   row_.prompt = std::move(prompt);
-  row_.user_id = std::move(user);
   row_.model = std::move(model);
+  if (pass_) row_.shadow_limit = pass_->shadow_limit();
   recorded_ = true;
   core_.ledger.Begin(row_);
+}
+
+void Call::KeepReserved() {
+  NoteReserved(*pass_, row_);
+  if (recorded_) core_.ledger.Begin(row_);
+}
+
+void Call::LeaveRow() {
+  recorded_ = false;
+  pass_ = nullptr;
 }
 
 grpc::Status Call::Finish(absl::Status status) {
@@ -66,7 +154,11 @@ grpc::Status Call::Finish(absl::Status status) {
   // A deadline that passed is an error to the caller, and to the ledger a client that left.
   CloseRow(row_, status, core_.clock.Now());
   if (cancelled) row_.status = usage::RequestStatus::kCancelled;
+  if (pass_) row_.shadow_limit = pass_->shadow_limit();
   if (recorded_) core_.ledger.End(row_);
+  if (pass_) pass_->Settle(AmountOf(row_));  // the ledger first: see SpentSource
+  core_.metrics.RequestEnded(metrics_, status, core_.clock.Now() - row_.created_at);
+  telemetry::Tracer::EndRpc(span_, status);
 
   if (!status.ok() && ReasonOf(status) == Reason::INTERNAL) {
     telemetry::Log(telemetry::Event::kRequestFailed, {{"request_id", request_id()},
@@ -87,6 +179,10 @@ grpc::Status Call::Finish(absl::Status status) {
 }
 
 grpc::ServerUnaryReactor* BlockingCall::Run(std::function<absl::Status(Call&)> work) {
+  if (!call_.admission().ok()) {
+    Finish(call_.Finish(call_.admission()));
+    return this;
+  }
   const bool queued = core_.executor.TrySubmit([this, work = std::move(work)] {
     // Under load much of what waited has nobody waiting for it any more.
     const bool is_abandoned = context_.IsCancelled();

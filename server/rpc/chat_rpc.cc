@@ -11,6 +11,12 @@ namespace {
 
 using chat::TurnFeed;
 
+// The header x-cache; before the first message.
+void AnswerCache(const TurnFeed& feed, grpc::CallbackServerContext& context) {
+  if (feed.cache() == TurnFeed::Cache::kNotAsked) return;
+  context.AddInitialMetadata("x-cache", feed.cache() == TurnFeed::Cache::kHit ? "HIT" : "MISS");
+}
+
 absl::Status ClientLeft() {
   return MakeError(Reason::CANCELLED, "the client left");
 }
@@ -18,12 +24,15 @@ absl::Status ClientLeft() {
 // Waits for the end of its turn.
 class ChatCall final : public grpc::ServerUnaryReactor, private chat::FeedReader {
  public:
-  ChatCall(Core& core, grpc::CallbackServerContext& context, v1::ChatResponse* response)
-      : call_(core, context, "Chat"), turn_(core, call_, *this), response_(response) {}
+  ChatCall(Core& core, grpc::CallbackServerContext& context, const v1::ChatRequest& request,
+           v1::ChatResponse* response)
+      : call_(core, context, "Chat", request.user()),
+        turn_(core, call_, *this),
+        context_(context),
+        response_(response) {}
 
-  void Start(const grpc::CallbackServerContext& context, const v1::ChatRequest& request) {
-    call_.Record(PromptOf(request), request.user(), request.model());
-    turn_.Start(context, request, TurnOfCall::Form::kWhole, [this](const absl::Status& status) {
+  void Start(const v1::ChatRequest& request) {
+    turn_.Start(context_, request, TurnOfCall::Form::kWhole, [this](const absl::Status& status) {
       if (!status.ok()) return End(status);
       OnNews();
     });
@@ -48,12 +57,16 @@ class ChatCall final : public grpc::ServerUnaryReactor, private chat::FeedReader
   }
 
   void End(const absl::Status& status) {
-    if (status.ok()) FillWhole(turn_.feed().result(), turn_.answer_id(), response_);
+    if (status.ok()) {
+      FillWhole(turn_.feed().result(), turn_.answer_id(), response_);
+      AnswerCache(turn_.feed(), context_);
+    }
     Finish(turn_.Finish(status));
   }
 
   Call call_;
   TurnOfCall turn_;
+  grpc::CallbackServerContext& context_;
   v1::ChatResponse* response_;
 };
 
@@ -62,12 +75,13 @@ class ChatCall final : public grpc::ServerUnaryReactor, private chat::FeedReader
 class ChatStreamCall final : public grpc::ServerWriteReactor<v1::ChatStreamEvent>,
                              private chat::FeedReader {
  public:
-  ChatStreamCall(Core& core, grpc::CallbackServerContext& context)
-      : call_(core, context, "ChatStream"), turn_(core, call_, *this) {}
+  ChatStreamCall(Core& core, grpc::CallbackServerContext& context, const v1::ChatRequest& request)
+      : call_(core, context, "ChatStream", request.user()),
+        turn_(core, call_, *this),
+        context_(context) {}
 
-  void Start(const grpc::CallbackServerContext& context, const v1::ChatRequest& request) {
-    call_.Record(PromptOf(request), request.user(), request.model());
-    turn_.Start(context, request, TurnOfCall::Form::kStream, [this](const absl::Status& status) {
+  void Start(const v1::ChatRequest& request) {
+    turn_.Start(context_, request, TurnOfCall::Form::kStream, [this](const absl::Status& status) {
       if (!status.ok()) return End(status);
       OnNews();
     });
@@ -105,6 +119,7 @@ class ChatStreamCall final : public grpc::ServerWriteReactor<v1::ChatStreamEvent
   }
 
   void FillEvent() {
+    AnswerCacheOnce();
     message_.clear_logprobs();
     message_.set_sequence(event_.sequence);
     switch (event_.kind) {
@@ -121,10 +136,15 @@ class ChatStreamCall final : public grpc::ServerWriteReactor<v1::ChatStreamEvent
     }
   }
 
+  void AnswerCacheOnce() {
+    if (!std::exchange(is_begun_, true)) AnswerCache(turn_.feed(), context_);
+  }
+
   // Once, when nothing is in flight.
   void End(const absl::Status& end) {
     const grpc::Status status = turn_.Finish(end);
     if (!status.ok()) return Finish(status);
+    AnswerCacheOnce();
     message_.Clear();
     FillDone(turn_.feed().result(), turn_.answer_id(), message_.mutable_done());
     message_.set_sequence(turn_.feed().end_sequence());
@@ -133,25 +153,27 @@ class ChatStreamCall final : public grpc::ServerWriteReactor<v1::ChatStreamEvent
 
   Call call_;
   TurnOfCall turn_;
+  grpc::CallbackServerContext& context_;
   chat::FeedEvent event_;
   v1::ChatStreamEvent message_;  // the write in flight
   bool client_gone_ = false;
+  bool is_begun_ = false;  // a message was written
 };
 
 }  // namespace
 
 grpc::ServerUnaryReactor* StartChat(Core& core, grpc::CallbackServerContext& context,
                                     const v1::ChatRequest& request, v1::ChatResponse* response) {
-  auto* call = new ChatCall(core, context, response);
-  call->Start(context, request);
+  auto* call = new ChatCall(core, context, request, response);
+  call->Start(request);
   return call;
 }
 
 grpc::ServerWriteReactor<v1::ChatStreamEvent>* StartChatStream(Core& core,
                                                                grpc::CallbackServerContext& context,
                                                                const v1::ChatRequest& request) {
-  auto* call = new ChatStreamCall(core, context);
-  call->Start(context, request);
+  auto* call = new ChatStreamCall(core, context, request);
+  call->Start(request);
   return call;
 }
 

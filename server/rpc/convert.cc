@@ -20,10 +20,6 @@ const char* ModeName(retrieval::Mode mode) {
   return "";
 }
 
-void FillTime(absl::Time time, google::protobuf::Timestamp* out) {
-  *out = google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
-}
-
 void FillError(v1::Error::Reason reason, const std::string& message, const std::string& field,
                v1::Error* out) {
   out->set_code(absl::StatusCodeToString(static_cast<absl::StatusCode>(MappingOf(reason).code())));
@@ -33,6 +29,14 @@ void FillError(v1::Error::Reason reason, const std::string& message, const std::
 }
 
 }  // namespace
+
+void FillTime(absl::Time time, google::protobuf::Timestamp* out) {
+  *out = google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
+}
+
+absl::Time ToTime(const google::protobuf::Timestamp& time) {
+  return absl::FromUnixMicros(google::protobuf::util::TimeUtil::TimestampToMicroseconds(time));
+}
 
 retrieval::CollectionId CollectionOf(const std::string& name, const std::string& tenant) {
   return {name.empty() ? std::string("default") : name, tenant};
@@ -191,33 +195,6 @@ void Fill(const jobs::Job& job, v1::Job* out) {
   if (job.started_at != absl::InfinitePast()) FillTime(job.started_at, out->mutable_started_at());
   if (job.finished_at != absl::InfinitePast())
     FillTime(job.finished_at, out->mutable_finished_at());
-}
-
-void Fill(const usage::RequestRow& row, v1::RequestLog* out) {
-  out->set_request_id(row.request_id.value);
-  FillTime(row.created_at, out->mutable_created_at());
-  out->set_endpoint(row.endpoint);
-  out->set_user_id(row.user_id);
-  out->set_model(row.model);
-  out->set_status(
-      static_cast<v1::RequestLog::Status>(static_cast<int>(row.status) + v1::RequestLog::RUNNING));
-  out->set_prompt(row.prompt);
-  out->set_response(row.response);
-  out->set_prompt_tokens(row.prompt_tokens);
-  out->set_completion_tokens(row.completion_tokens);
-  out->set_total_tokens(row.prompt_tokens + row.completion_tokens);
-  out->set_usage_estimated(row.usage_estimated);
-  out->set_estimated_cost(ToUsd(row.cost));
-  out->set_cost_nano_usd(row.cost.value);
-  out->set_response_time_ms(row.response_time_ms);
-  out->set_ttft_ms(row.ttft_ms);
-  out->set_error_reason(row.error_reason);
-  out->set_prompt_bytes(row.prompt_bytes);
-  out->set_response_bytes(row.response_bytes);
-  out->set_cached_tokens(row.cached_tokens);
-  out->set_reasoning_tokens(row.reasoning_tokens);
-  out->set_upstream_calls(row.upstream_calls);
-  out->set_replay_of(row.replay_of);
 }
 
 void Fill(const models::ModelInfo& info, const char* kind, bool is_default, v1::Model* out) {

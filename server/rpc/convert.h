@@ -4,16 +4,16 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "aibackend/v1/documents.pb.h"
 #include "aibackend/v1/jobs.pb.h"
 #include "aibackend/v1/models.pb.h"
-#include "aibackend/v1/usage.pb.h"
 #include "google/protobuf/struct.pb.h"
 #include "google/protobuf/timestamp.pb.h"
+#include "server/base/status.h"
 #include "server/jobs/job.h"
 #include "server/models/language_model.h"
 #include "server/retrieval/document_store.h"
-#include "server/usage/ledger.h"
 
 namespace aibackend::rpc {
 
@@ -35,7 +35,6 @@ void Fill(const retrieval::AddedDocument& added, v1::AddDocumentsResponse::Added
 void FillFailed(const absl::Status& status, v1::AddDocumentsResponse::Added* out);
 
 void Fill(const jobs::Job& job, v1::Job* out);
-void Fill(const usage::RequestRow& row, v1::RequestLog* out);
 // `kind`: "chat" or "embedding".
 void Fill(const models::ModelInfo& info, const char* kind, bool is_default, v1::Model* out);
 
@@ -62,6 +61,10 @@ absl::StatusOr<int> PageSizeOf(const ListRequest& request) {
   if (request.page_size() >= 1 && request.page_size() <= kPageSizeMax) return request.page_size();
   return MakeError(Reason::FIELD_OUT_OF_RANGE, "page_size must be from 1 to 1000", "page_size");
 }
+
+// To the microsecond, as everything is stored.
+void FillTime(absl::Time time, google::protobuf::Timestamp* out);
+absl::Time ToTime(const google::protobuf::Timestamp& time);
 
 // A Struct as JSON text, "" for an empty one; and back.
 std::string StructToJson(const google::protobuf::Struct& fields);

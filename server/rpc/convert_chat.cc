@@ -3,9 +3,11 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "server/base/status.h"
 #include "server/models/json_fields.h"
 #include "server/rpc/convert.h"
+#include "server/rpc/request_detail.h"
 
 namespace aibackend::rpc {
 namespace {
@@ -199,6 +201,37 @@ void Fill(const models::Citation& citation, v1::Citation* out) {
 
 }  // namespace
 
+namespace {
+
+constexpr int kCacheAgeSecondsMax = 86'400;
+
+absl::StatusOr<chat::CacheChoice> ToCache(const v1::CacheOptions& cache) {
+  chat::CacheChoice choice;
+  if (cache.mode() == "off") choice.mode = chat::CacheMode::kOff;
+  if (cache.mode() == "exact") choice.mode = chat::CacheMode::kExact;
+  if (cache.mode() == "semantic") choice.mode = chat::CacheMode::kSemantic;
+  if (!cache.mode().empty() && !choice.mode) {
+    return MakeError(Reason::FIELD_INVALID, "must be off, exact or semantic", "cache.mode");
+  }
+  if (cache.has_threshold()) {
+    if (!(cache.threshold() >= 0 && cache.threshold() <= 1)) {
+      return MakeError(Reason::FIELD_OUT_OF_RANGE, "must be from 0 to 1", "cache.threshold");
+    }
+    choice.threshold = cache.threshold();
+  }
+  if (cache.has_max_age_seconds()) {
+    if (cache.max_age_seconds() < 1 || cache.max_age_seconds() > kCacheAgeSecondsMax) {
+      return MakeError(Reason::FIELD_OUT_OF_RANGE,
+                       absl::StrCat("must be from 1 to ", kCacheAgeSecondsMax),
+                       "cache.max_age_seconds");
+    }
+    choice.max_age = absl::Seconds(cache.max_age_seconds());
+  }
+  return choice;
+}
+
+}  // namespace
+
 absl::StatusOr<chat::TurnRequest> ToTurn(const v1::ChatRequest& request,
                                          const std::string& tenant) {
   chat::TurnRequest turn;
@@ -225,6 +258,7 @@ absl::StatusOr<chat::TurnRequest> ToTurn(const v1::ChatRequest& request,
   AIB_RETURN_IF_ERROR(CheckExtra(request.extra()));
   generate.extra = request.extra();
   AIB_ASSIGN_OR_RETURN(turn.retrieval, ToRetrieval(request.retrieval(), tenant));
+  AIB_ASSIGN_OR_RETURN(turn.cache, ToCache(request.cache()));
   return turn;
 }
 
@@ -273,8 +307,9 @@ void FillDone(const chat::TurnResult& result, const std::string& id, v1::ChatRes
   for (const auto& citation : result.citations) Fill(citation, out->add_citations());
   out->set_dropped_citations(result.dropped_citations);
   FillUsage(result.usage, out->mutable_usage());
-  out->set_estimated_cost(ToUsd(result.cost));
-  out->set_cost_nano_usd(result.cost.value);
+  FillCost(result.cost, result.price_unknown, out);
+  out->set_cache(result.cache);
+  for (const std::string& guardrail : result.guardrails) out->add_guardrails(guardrail);
   out->set_response_time_ms(static_cast<int>(absl::ToInt64Milliseconds(result.elapsed)));
   out->set_confidence(result.confidence);
 }
@@ -295,6 +330,11 @@ void FillWhole(const chat::TurnResult& result, const std::string& id, v1::ChatRe
 void Account(const chat::TurnResult& result, usage::RequestRow& row) {
   row.model = result.model;
   row.response = result.answer.text;
+  row.ttft_ms = static_cast<int>(absl::ToInt64Milliseconds(result.time_to_first_token));
+  row.guardrails = absl::StrJoin(result.guardrails, ",");
+  row.cache = result.cache;
+  row.detail = DetailOf(result);
+  if (!result.cache.empty()) return;  // nothing was used: the first answer's row has it
   row.prompt_tokens = result.usage.prompt_tokens;
   row.completion_tokens = result.usage.completion_tokens;
   row.usage_estimated = result.usage.estimated;
@@ -302,7 +342,16 @@ void Account(const chat::TurnResult& result, usage::RequestRow& row) {
   row.reasoning_tokens = result.usage.reasoning_tokens;
   row.upstream_calls = result.upstream_calls;
   row.cost = result.cost;
-  row.ttft_ms = static_cast<int>(absl::ToInt64Milliseconds(result.time_to_first_token));
+  row.price_unknown = result.price_unknown;
+  row.price_version = result.price_version;
+}
+
+void Price(const usage::PriceBook& prices, usage::RequestRow& row) {
+  const usage::Priced priced = prices.Cost(row.model, {row.prompt_tokens, row.completion_tokens,
+                                                       row.cached_tokens, row.reasoning_tokens});
+  row.cost = priced.cost;
+  row.price_unknown = priced.unknown;
+  row.price_version = priced.price_version;
 }
 
 absl::StatusOr<models::EmbedRequest> ToEmbed(const v1::EmbedRequest& request) {

@@ -5,6 +5,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "server/chat/budget.h"
 #include "server/rpc/call.h"
 #include "server/rpc/convert_chat.h"
 
@@ -15,20 +16,34 @@ namespace {
 void RecordInputs(const v1::EmbedRequest& request, Call& call) {
   size_t bytes = 0;
   for (const std::string& input : request.input()) bytes += input.size();
-  call.Record(request.input_size() > 0 ? request.input(0) : std::string(), request.user(),
-              request.model());
+  call.Record(request.input_size() > 0 ? request.input(0) : std::string(), request.model());
   call.row().prompt_bytes = static_cast<int>(bytes);
 }
 
 class EmbedCall final : public grpc::ServerUnaryReactor {
  public:
-  EmbedCall(Core& core, grpc::CallbackServerContext& context, v1::EmbedResponse* response)
-      : core_(core), call_(core, context, "Embed"), response_(response) {}
+  EmbedCall(Core& core, grpc::CallbackServerContext& context, const v1::EmbedRequest& request,
+            v1::EmbedResponse* response)
+      : core_(core), call_(core, context, "Embed", request.user()), response_(response) {}
 
   void Start(const v1::EmbedRequest& request) {
     RecordInputs(request, call_);
-    const absl::Status status = Begin(request);
-    if (!status.ok()) Finish(call_.Finish(status));
+    if (!call_.admission().ok()) return Finish(call_.Finish(call_.admission()));
+    auto work = Prepare(request);
+    if (!work.ok()) return Finish(call_.Finish(work.status()));
+    if (!call_.pass()->is_metered()) return Ask(*std::move(work));
+    // What was used before may have to be read from the database.
+    const bool queued = core_.executor.TrySubmit([this, work = *std::move(work)]() mutable {
+      const absl::Status reserved =
+          chat::ReserveEmbedding(*call_.pass(), core_.prices, work.model->info(), work.request);
+      if (!reserved.ok()) return Finish(call_.Finish(reserved));
+      call_.KeepReserved();
+      Ask(std::move(work));
+    });
+    if (!queued) {
+      Finish(call_.Finish(WithRetryAfter(
+          MakeError(Reason::OVERLOADED, "too many calls are waiting"), absl::Seconds(1))));
+    }
   }
 
   void OnCancel() override {
@@ -39,19 +54,28 @@ class EmbedCall final : public grpc::ServerUnaryReactor {
   void OnDone() override { delete this; }
 
  private:
-  absl::Status Begin(const v1::EmbedRequest& request) {
-    AIB_ASSIGN_OR_RETURN(models::EmbedRequest embed, ToEmbed(request));
-    AIB_ASSIGN_OR_RETURN(models::EmbeddingModel* const model,
-                         core_.models.FindEmbedding(embed.model));
-    embed.request_id = call_.request_id();
-    embed.model = model->info().id;
-    call_.row().model = embed.model;
+  struct Work {
+    models::EmbeddingModel* model;
+    models::EmbedRequest request;
+  };
+
+  absl::StatusOr<Work> Prepare(const v1::EmbedRequest& request) {
+    Work work;
+    AIB_ASSIGN_OR_RETURN(work.request, ToEmbed(request));
+    AIB_ASSIGN_OR_RETURN(work.model, core_.models.FindEmbedding(work.request.model));
+    work.request.request_id = call_.request_id();
+    work.request.trace = call_.span().context();
+    work.request.model = work.model->info().id;
+    call_.row().model = work.request.model;
+    return work;
+  }
+
+  void Ask(Work work) {
     absl::MutexLock lock(&mutex_);
     // Called from another thread, and not before this lock is free: it waits for it.
-    generation_ = model->Embed(std::move(embed),
-                               [this](models::EmbedResult result) { Done(std::move(result)); });
+    generation_ = work.model->Embed(
+        std::move(work.request), [this](models::EmbedResult result) { Done(std::move(result)); });
     if (cancelled_) generation_->Cancel();
-    return absl::OkStatus();
   }
 
   void Done(models::EmbedResult result) {
@@ -64,6 +88,7 @@ class EmbedCall final : public grpc::ServerUnaryReactor {
     row.prompt_tokens = result.usage.prompt_tokens;
     row.usage_estimated = result.usage.estimated;
     row.upstream_calls = result.upstream_calls;
+    Price(core_.prices, row);
     const grpc::Status status = call_.Finish(result.status);
     if (status.ok()) Fill(result);
     Finish(status);
@@ -76,6 +101,7 @@ class EmbedCall final : public grpc::ServerUnaryReactor {
       response_->add_embeddings()->mutable_values()->Add(vector.begin(), vector.end());
     }
     FillUsage(result.usage, response_->mutable_usage());
+    FillCost(call_.row().cost, call_.row().price_unknown, response_);
     response_->set_response_time_ms(call_.row().response_time_ms);
   }
 
@@ -92,7 +118,7 @@ class EmbedCall final : public grpc::ServerUnaryReactor {
 
 grpc::ServerUnaryReactor* StartEmbed(Core& core, grpc::CallbackServerContext& context,
                                      const v1::EmbedRequest& request, v1::EmbedResponse* response) {
-  auto* call = new EmbedCall(core, context, response);
+  auto* call = new EmbedCall(core, context, request, response);
   call->Start(request);
   return call;
 }

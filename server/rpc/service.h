@@ -75,6 +75,46 @@ class AiBackendAdminService final : public v1::AiBackendAdmin::CallbackService {
   grpc::ServerUnaryReactor* ListUsage(grpc::CallbackServerContext* context,
                                       const v1::ListUsageRequest* request,
                                       v1::ListUsageResponse* response) override;
+  grpc::ServerUnaryReactor* SummarizeUsage(grpc::CallbackServerContext* context,
+                                           const v1::SummarizeUsageRequest* request,
+                                           v1::UsageSummary* response) override;
+  grpc::ServerUnaryReactor* GetRequest(grpc::CallbackServerContext* context,
+                                       const v1::GetRequestRequest* request,
+                                       v1::RequestView* response) override;
+  grpc::ServerUnaryReactor* CreateKey(grpc::CallbackServerContext* context,
+                                      const v1::CreateKeyRequest* request,
+                                      v1::CreateKeyResponse* response) override;
+  grpc::ServerUnaryReactor* ListKeys(grpc::CallbackServerContext* context,
+                                     const v1::ListKeysRequest* request,
+                                     v1::ListKeysResponse* response) override;
+  grpc::ServerUnaryReactor* GetKey(grpc::CallbackServerContext* context,
+                                   const v1::GetKeyRequest* request, v1::ApiKey* response) override;
+  grpc::ServerUnaryReactor* UpdateKey(grpc::CallbackServerContext* context,
+                                      const v1::UpdateKeyRequest* request,
+                                      v1::ApiKey* response) override;
+  grpc::ServerUnaryReactor* RotateKey(grpc::CallbackServerContext* context,
+                                      const v1::RotateKeyRequest* request,
+                                      v1::CreateKeyResponse* response) override;
+  grpc::ServerUnaryReactor* RevokeKey(grpc::CallbackServerContext* context,
+                                      const v1::RevokeKeyRequest* request,
+                                      v1::RevokeKeyResponse* response) override;
+  grpc::ServerUnaryReactor* SetLimits(grpc::CallbackServerContext* context,
+                                      const v1::SubjectLimits* request,
+                                      v1::SubjectLimits* response) override;
+  grpc::ServerUnaryReactor* ListLimits(grpc::CallbackServerContext* context,
+                                       const v1::ListLimitsRequest* request,
+                                       v1::ListLimitsResponse* response) override;
+  grpc::ServerUnaryReactor* GetQuota(grpc::CallbackServerContext* context,
+                                     const v1::GetQuotaRequest* request,
+                                     v1::Quota* response) override;
+  grpc::ServerUnaryReactor* SetPrice(grpc::CallbackServerContext* context,
+                                     const v1::SetPriceRequest* request,
+                                     v1::Price* response) override;
+  grpc::ServerUnaryReactor* ListPrices(grpc::CallbackServerContext* context,
+                                       const v1::ListPricesRequest* request,
+                                       v1::ListPricesResponse* response) override;
+  grpc::ServerWriteReactor<v1::BodyPiece>* ExportUsage(
+      grpc::CallbackServerContext* context, const v1::ExportUsageRequest* request) override;
 
  private:
   Core& core_;

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "absl/strings/str_join.h"
+#include "server/chat/budget.h"
 #include "server/rpc/convert_chat.h"
 #include "server/rpc/idempotency.h"
 
@@ -26,17 +28,59 @@ absl::StatusOr<absl::optional<int64_t>> PositionOf(const grpc::CallbackServerCon
 
 void TurnOfCall::Start(const grpc::CallbackServerContext& context, const v1::ChatRequest& request,
                        Form form, std::function<void(absl::Status)> ready) {
+  auto turn = ToTurn(request, call_.tenant());
+  const absl::Status guarded = Record(request, turn);
+  if (!call_.admission().ok()) return ready(call_.admission());
   auto key = IdempotencyKeyOf(context);
   if (!key.ok()) return ready(key.status());
   absl::StatusOr<absl::optional<int64_t>> after = absl::optional<int64_t>();
   if (form == Form::kStream) after = PositionOf(context, key->has_value());
   if (!after.ok()) return ready(after.status());
-  auto turn = ToTurn(request, call_.tenant());
   if (!turn.ok()) return ready(turn.status());
+  if (!guarded.ok()) return ready(guarded);
   turn->generate.request_id = call_.request_id();
   turn->generate.stream = form == Form::kStream;
+  turn->generate.trace = call_.span().context();
+  turn->before_model = Reserving();
   if (!*key) return ready(StartOwn(*std::move(turn), form));
   AskKeyed(**std::move(key), *after, request, *std::move(turn), form, std::move(ready));
+}
+
+// Opens the row with the question as the guardrails leave it, also of a request that can't be
+// converted; of one that they block with its size alone.
+absl::Status TurnOfCall::Record(const v1::ChatRequest& request,
+                                absl::StatusOr<chat::TurnRequest>& turn) {
+  std::string prompt = PromptOf(request);
+  const size_t prompt_bytes = prompt.size();
+  chat::TurnRequest stand_in;
+  if (!turn.ok()) {
+    stand_in.generate.messages.emplace_back();
+    stand_in.generate.messages.back().content = std::move(prompt);
+  }
+  chat::TurnRequest& guarded = turn.ok() ? *turn : stand_in;
+  absl::Status status = core_.chat.Guard(guarded);
+  prompt = status.ok() ? models::LastUserText(guarded.generate.messages) : std::string();
+  call_.row().guardrails = absl::StrJoin(guarded.guardrails, ",");
+  call_.Record(std::move(prompt), request.model());
+  call_.row().prompt_bytes = static_cast<int>(prompt_bytes);
+  return status;
+}
+
+// Holds what the turn can cost, once it is known whom it is asked of and with which passages; the
+// row says so, for the case that this process is killed. Touches nothing of the call, which the
+// turn may outlive.
+std::function<absl::Status(const models::ModelInfo&, models::GenerateRequest&)>
+TurnOfCall::Reserving() const {
+  if (!call_.pass()->is_metered()) return nullptr;
+  return
+      [&core = core_, pass = call_.pass(), row = std::make_shared<usage::RequestRow>(call_.row())](
+          const models::ModelInfo& model, models::GenerateRequest& request) -> absl::Status {
+        AIB_RETURN_IF_ERROR(
+            chat::ReserveTurn(*pass, core.prices, core.quota_answer_tokens, model, request));
+        NoteReserved(*pass, *row);
+        core.ledger.Begin(*row);
+        return absl::OkStatus();
+      };
 }
 
 absl::Status TurnOfCall::StartOwn(chat::TurnRequest turn, Form form) {
@@ -56,16 +100,18 @@ void TurnOfCall::AskKeyed(std::string key, absl::optional<int64_t> after,
                           const v1::ChatRequest& request, chat::TurnRequest turn, Form form,
                           std::function<void(absl::Status)> ready) {
   chat::KeyedTurns::Question question;
-  question.key = std::move(key);
+  question.key = call_.OwnKey(key);
   question.fingerprint = Fingerprint(request);
   question.after = after;
   question.turn = std::move(turn);
   // The row of a turn that may outlive this call, and so touches nothing of it.
-  question.on_end = [&ledger = core_.ledger, &clock = core_.clock,
+  question.on_end = [&core = core_, pass = call_.pass(),
                      row = call_.row()](const chat::TurnResult& result) mutable {
     Account(result, row);
-    CloseRow(row, result.status, clock.Now());
-    ledger.End(row);
+    CloseRow(row, result.status, core.clock.Now());
+    row.shadow_limit = pass->shadow_limit();
+    core.ledger.End(row);
+    pass->Settle(AmountOf(row));
   };
   core_.keyed_turns.Ask(std::move(question),
                         [this, after = after.value_or(0), form,

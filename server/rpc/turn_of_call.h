@@ -23,8 +23,8 @@ class TurnOfCall {
   TurnOfCall(Core& core, Call& call, chat::FeedReader& reader)
       : core_(core), call_(call), reader_(reader) {}
 
-  // `ready` is called once, inside Start or later on another thread: with OK `reader` is attached
-  // to feed(), else the call ends with that status.
+  // Opens the call's ledger row. `ready` is called once, inside Start or later on another thread:
+  // with OK `reader` is attached to feed(), else the call ends with that status.
   void Start(const grpc::CallbackServerContext& context, const v1::ChatRequest& request, Form form,
              std::function<void(absl::Status)> ready);
 
@@ -43,6 +43,8 @@ class TurnOfCall {
  private:
   enum class Part { kNone, kOwner, kFirst, kReplay };
 
+  absl::Status Record(const v1::ChatRequest& request, absl::StatusOr<chat::TurnRequest>& turn);
+  std::function<absl::Status(const models::ModelInfo&, models::GenerateRequest&)> Reserving() const;
   absl::Status StartOwn(chat::TurnRequest turn, Form form);
   void AskKeyed(std::string key, absl::optional<int64_t> after, const v1::ChatRequest& request,
                 chat::TurnRequest turn, Form form, std::function<void(absl::Status)> ready);

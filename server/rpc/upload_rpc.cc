@@ -37,6 +37,7 @@ class UploadCall final : public grpc::ServerReadReactor<v1::UploadDocumentsReque
         response_(response) {}
 
   void Start() {
+    if (!call_.admission().ok()) return End(call_.admission());
     call_.Record("");
     StartRead(&message_);
   }

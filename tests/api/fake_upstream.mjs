@@ -38,11 +38,14 @@ export class FakeUpstream {
   }
 }
 
-// {name: {provider: 'openai', base_url: '…', fallbacks: […]}} → [models."name"] …
+// {name: {provider: 'openai', base_url: '…', fallbacks: […], price: {input: 1, output: 2}}} → [models."name"] …
+const valueOf = (value) =>
+  value?.constructor === Object ? `{ ${Object.entries(value).map(([key, inner]) => `${key} = ${JSON.stringify(inner)}`).join(', ')} }` : JSON.stringify(value);
+
 export function modelsToml(models) {
   return Object.entries(models)
     .map(([name, keys]) => {
-      const lines = Object.entries(keys).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
+      const lines = Object.entries(keys).map(([key, value]) => `${key} = ${valueOf(value)}`);
       return `[models.${JSON.stringify(name)}]\n${lines.join('\n')}\n`;
     })
     .join('\n');

@@ -77,13 +77,14 @@ const completion = ({ entry, body }, object, choices) =>
 const chunk = (turn, delta, finish_reason, more = {}) =>
   completion(turn, 'chat.completion.chunk', [{ index: 0, delta, finish_reason, ...more }]);
 
-function usage({ body, scenario, plan }) {
+function usage({ body, scenario, plan, entry }) {
   const prompt_tokens = promptTokensOf(body);
   const completion_tokens = plan.steps.length;
   const reasoning_tokens = plan.steps.filter(({ reasoning }) => reasoning !== undefined).length;
   const counts = { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens };
   if (scenario.cachedTokens > 0) counts.prompt_tokens_details = { cached_tokens: Math.min(scenario.cachedTokens, prompt_tokens) };
   if (reasoning_tokens > 0) counts.completion_tokens_details = { reasoning_tokens };
+  entry.usage = { prompt: prompt_tokens, completion: completion_tokens };
   return counts;
 }
 
@@ -167,7 +168,7 @@ export const embeddings = {
     return undefined;
   },
   conversation: undefined, // nothing is said, nothing streams
-  whole({ body, scenario }) {
+  whole({ body, scenario, entry }) {
     const texts = textsOf(body);
     const data = texts.map((text, index) => {
       const vector = vectorOf(text, body.dimensions ?? scenario.dimensions);
@@ -176,6 +177,8 @@ export const embeddings = {
     });
     const answer = { object: 'list', data, model: body.model };
     const prompt_tokens = texts.reduce((sum, text) => sum + cut(text).length, 0);
-    return scenario.usage ? { ...answer, usage: { prompt_tokens, total_tokens: prompt_tokens } } : answer;
+    if (!scenario.usage) return answer;
+    entry.usage = { prompt: prompt_tokens, completion: 0 };
+    return { ...answer, usage: { prompt_tokens, total_tokens: prompt_tokens } };
   },
 };

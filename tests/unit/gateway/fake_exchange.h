@@ -32,9 +32,12 @@ class FakeExchange final : public Exchange {
     }
   };
 
-  httplib::Request sent;  // to be filled before the exchange is handed on
+  // To be filled before the exchange is handed on.
+  httplib::Request sent;
+  std::string trace;  // its traceparent
 
   const httplib::Request& request() const override { return sent; }
+  std::string traceparent() const override { return trace; }
 
   void Respond(int status, HeaderList headers, std::string body) override {
     absl::MutexLock lock(&mutex_);

@@ -9,7 +9,9 @@
 #include "absl/synchronization/notification.h"
 #include "gateway/app.h"
 #include "httplib.h"
+#include "proto/otlp/trace_context.h"
 #include "tests/unit/gateway/fake_backend.h"
+#include "tests/unit/proto/otlp/fake_collector.h"
 
 namespace aibackend::gateway {
 namespace {
@@ -236,6 +238,37 @@ TEST_F(GatewayTest, TheDocumentsAreServed) {
   EXPECT_EQ(page->get_header_value("Content-Type"), "text/html; charset=utf-8");
   EXPECT_EQ(client_.Get("/docs/swagger-ui-bundle.js")->status, 200);
   EXPECT_TRUE(json::parse(client_.Get("/openapi.json")->body)["paths"].contains("/v1/chat"));
+}
+
+TEST_F(GatewayTest, ARequestIsASpanThatTheServersAreChildrenOf) {
+  otlp::FakeCollector collector;
+  Settings settings = TestSettings(backend_.address());
+  settings.otlp_endpoint = collector.address();
+  auto gateway = *Gateway::Start(settings);
+  std::string forwarded;
+  backend_.on_chat = [&](grpc::ServerContext* context, const v1::ChatRequest&, v1::ChatResponse*) {
+    const auto found = context->client_metadata().find("traceparent");
+    if (found != context->client_metadata().end())
+      forwarded.assign(found->second.data(), found->second.size());
+    return grpc::Status::OK;
+  };
+  httplib::Client client("127.0.0.1", gateway->port());
+  const auto result = client.Post(
+      "/v1/chat", {{"traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}},
+      R"({"prompt":"hi"})", "application/json");
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->status, 200);
+  gateway.reset();  // which sends what is left
+  const auto requests = collector.WaitForRequests(1);
+  ASSERT_EQ(requests.size(), 1u);
+  const auto& resource = requests[0].resource_spans(0).resource();
+  EXPECT_EQ(resource.attributes(0).value().string_value(), "aibackend-gateway");
+  const auto& span = requests[0].resource_spans(0).scope_spans(0).spans(0);
+  EXPECT_EQ(span.name(), "POST /v1/chat");
+  const auto parent = otlp::ParseTraceparent(forwarded);
+  ASSERT_TRUE(parent) << forwarded;
+  EXPECT_EQ(parent->TraceIdHex(), "4bf92f3577b34da6a3ce929d0e0e4736");
+  EXPECT_EQ(span.span_id(), std::string(parent->span_id.begin(), parent->span_id.end()));
 }
 
 TEST_F(GatewayTest, MetricsCountByRouteAndNothingUnbounded) {

@@ -75,6 +75,9 @@ TEST(Settings, WhatIsWrongIsNamed) {
   EXPECT_THAT(Problem({"--listen", "nowhere"}), HasSubstr("listen"));
   EXPECT_THAT(Problem({"--listen", "127.0.0.1:99999"}), HasSubstr("listen"));
   EXPECT_THAT(Problem({"--log-level", "loud"}), HasSubstr("log-level"));
+  EXPECT_THAT(Problem({"--log-format", "xml"}), HasSubstr("log-format"));
+  EXPECT_THAT(Problem({"--otlp-endpoint", "nowhere"}), HasSubstr("otlp-endpoint"));
+  EXPECT_THAT(Problem({"--trace-sample", "1.5"}), HasSubstr("trace-sample"));
   const ConfigFile file("[gateway]\nheartbeat = 1\n");
   EXPECT_THAT(Problem({"--config", file.path()}), HasSubstr("heartbeat"));
   EXPECT_THAT(Problem({"--config", "/no/such/file.toml"}), HasSubstr("/no/such/file.toml"));

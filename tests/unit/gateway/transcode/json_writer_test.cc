@@ -22,11 +22,13 @@ namespace {
 
 TEST(JsonWriter, DefaultsArePrintedAndUnsetOptionalsAreNot) {
   const auto json = nlohmann::json::parse(*MessageToJson(v1::ChatResponse()));
-  EXPECT_FALSE(json.contains("response"));  // optional
-  EXPECT_FALSE(json.contains("usage"));     // a message
+  EXPECT_FALSE(json.contains("response"));       // optional
+  EXPECT_FALSE(json.contains("usage"));          // a message
+  EXPECT_FALSE(json.contains("cost_nano_usd"));  // optional: an unknown cost is not 0
   EXPECT_EQ(json["citations"], nlohmann::json::array());
   EXPECT_EQ(json["outcome"], "OUTCOME_UNSPECIFIED");
-  EXPECT_EQ(json["cost_nano_usd"], "0");  // int64 is a string
+  const auto log = nlohmann::json::parse(*MessageToJson(v1::RequestLog()));
+  EXPECT_EQ(log["price_version"], "0");  // int64 is a string
   EXPECT_EQ(json["finish_reason"], "");
   v1::ChatResponse empty_answer;
   empty_answer.set_response("");

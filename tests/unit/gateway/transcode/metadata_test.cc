@@ -1,7 +1,9 @@
 #include "gateway/transcode/metadata.h"
 
+#include <grpcpp/test/client_context_test_peer.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
 
 namespace aibackend::gateway {
@@ -33,17 +35,46 @@ TEST(RequestId, AnyOtherIsReplaced) {
 
 TEST(ForwardHeaders, WhatGrpcCouldNotCarryIsRefused) {
   grpc::ClientContext context;
-  EXPECT_FALSE(ForwardHeaders(With("authorization", "Bearer x"), "id", true, context));
-  EXPECT_EQ(ForwardHeaders(With("authorization", "a\x01"), "id", true, context)->reason,
+  EXPECT_FALSE(ForwardHeaders(With("authorization", "Bearer x"), "id", "", true, false, context));
+  EXPECT_EQ(ForwardHeaders(With("authorization", "a\x01"), "id", "", true, false, context)->reason,
             "MALFORMED_REQUEST");
-  EXPECT_EQ(ForwardHeaders(With("x-api-key", "clé"), "id", true, context)->reason,
+  EXPECT_EQ(ForwardHeaders(With("x-api-key", "clé"), "id", "", true, false, context)->reason,
             "MALFORMED_REQUEST");
-  EXPECT_EQ(ForwardHeaders(With("authorization", std::string(7000, 'x')), "id", true, context)
-                ->http_status,
-            431);
+  EXPECT_EQ(
+      ForwardHeaders(With("authorization", std::string(7000, 'x')), "id", "", true, false, context)
+          ->http_status,
+      431);
   httplib::Request twice = With("idempotency-key", "a");
   twice.headers.emplace("Idempotency-Key", "b");
-  EXPECT_EQ(ForwardHeaders(twice, "id", true, context)->reason, "MALFORMED_REQUEST");
+  EXPECT_EQ(ForwardHeaders(twice, "id", "", true, false, context)->reason, "MALFORMED_REQUEST");
+}
+
+std::multimap<std::string, std::string> Sent(const httplib::Request& request, bool needs_key) {
+  // What a context was given shows only on the wire; its own test hook is this.
+  grpc::ClientContext context;
+  EXPECT_FALSE(ForwardHeaders(request, "id", "", true, needs_key, context));
+  return grpc::testing::ClientContextTestPeer(&context).GetSendInitialMetadata();
+}
+
+TEST(ForwardHeaders, TheClientsAddressStandsAtTheEndOfTheChain) {
+  httplib::Request request = With("X-Forwarded-For", "203.0.113.9, 10.0.0.1");
+  request.remote_addr = "192.0.2.7";
+  EXPECT_EQ(Sent(request, false).find("x-forwarded-for")->second,
+            "203.0.113.9, 10.0.0.1, 192.0.2.7");
+  request.headers.clear();
+  EXPECT_EQ(Sent(request, false).find("x-forwarded-for")->second, "192.0.2.7");
+  for (const std::string& bad : {std::string(600, '1'), std::string("a\x01")}) {
+    request = With("x-forwarded-for", bad);
+    request.remote_addr = "192.0.2.7";
+    EXPECT_EQ(Sent(request, false).find("x-forwarded-for")->second, "192.0.2.7");
+  }
+}
+
+TEST(ForwardHeaders, AGatewayThatNeedsKeysSaysSo) {
+  EXPECT_EQ(Sent({}, true).find("x-aibackend-auth")->second, "required");
+  EXPECT_EQ(Sent({}, false).count("x-aibackend-auth"), 0u);
+  // A client can't take it back: its own header of that name goes nowhere.
+  EXPECT_EQ(Sent(With("x-aibackend-auth", "off"), false).count("x-aibackend-auth"), 0u);
 }
 
 }  // namespace

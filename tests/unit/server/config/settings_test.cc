@@ -44,7 +44,9 @@ TEST_F(SettingsTest, DefaultsAreLoopbackAndEmbedded) {
   EXPECT_THAT(loaded->settings.listen, ElementsAre("127.0.0.1:50051"));
   EXPECT_EQ(loaded->settings.openai_base_url, "");
   EXPECT_EQ(loaded->settings.words_per_second, 50);
-  EXPECT_TRUE(loaded->settings.log_content);
+  EXPECT_EQ(loaded->settings.log_content, "true");
+  EXPECT_FALSE(loaded->settings.RequiresAuth());
+  EXPECT_EQ(loaded->settings.limits_mode, "enforce");
 }
 
 TEST_F(SettingsTest, FlagWinsOverEnvironmentWinsOverFile) {

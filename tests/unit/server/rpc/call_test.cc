@@ -8,10 +8,7 @@
 #include "absl/synchronization/notification.h"
 #include "aibackend/v1/aibackend.grpc.pb.h"
 #include "gtest/gtest.h"
-#include "server/rpc/answer_codec.h"
-#include "server/storage/database.h"
-#include "server/storage/group_writer.h"
-#include "tests/unit/temp_folder.h"
+#include "tests/unit/server/rpc/core_fixture.h"
 
 namespace aibackend::rpc {
 namespace {
@@ -48,40 +45,15 @@ class OneMethod final : public v1::AiBackend::CallbackService {
   grpc::CallbackServerContext* context_ = nullptr;
 };
 
-class CallTest : public ::testing::Test {
+class CallTest : public CoreFixture {
  protected:
-  CallTest() {
+  CallTest() : CoreFixture(1, 10) {
     grpc::ServerBuilder builder;
     builder.RegisterService(&service_);
     server_ = builder.BuildAndStart();
     stub_ = v1::AiBackend::NewStub(server_->InProcessChannel({}));
   }
 
-  std::vector<usage::RequestRow> Rows() {
-    EXPECT_TRUE(writer_.Flush(absl::Seconds(60)));
-    return ledger_.List(1000, "")->rows;
-  }
-
-  TempFolder folder_;
-  SystemClock clock_;
-  UlidSource ids_{clock_};
-  std::unique_ptr<storage::Database> database_ = *storage::OpenSqlite(folder_.File("test.sqlite"));
-  storage::GroupWriter writer_{*database_, {}};
-  usage::Ledger ledger_{*database_, writer_, {}};
-  std::unique_ptr<retrieval::DocumentStore> documents_ =
-      *retrieval::DocumentStore::Open(*database_, clock_);
-  absl::Notification release_;  // of what holds up the executor
-  Executor executor_{1, 10};
-  models::ModelCatalog models_;
-  chat::ChatService chat_{models_, *documents_, executor_, clock_, {}};
-  jobs::JobQueue job_queue_{*database_, clock_};
-  jobs::JobRunner job_runner_{job_queue_, ids_, clock_, {}, {}};
-  Timer timer_;
-  chat::KeptAnswers kept_answers_{*database_, writer_, clock_, MakeAnswerCodec()};
-  chat::KeyedTurns keyed_turns_{chat_, kept_answers_, executor_, timer_, clock_, {}};
-  access::Gatekeeper gatekeeper_{""};
-  Core core_{gatekeeper_, clock_,      ids_,       executor_,   ledger_,     models_,
-             chat_,       *documents_, job_queue_, job_runner_, keyed_turns_};
   OneMethod service_{core_};
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::AiBackend::Stub> stub_;

@@ -10,12 +10,8 @@
 #include "absl/synchronization/mutex.h"
 #include "gmock/gmock.h"
 #include "grpcpp/grpcpp.h"
-#include "server/base/timer.h"
-#include "server/rpc/answer_codec.h"
 #include "server/rpc/service.h"
-#include "server/storage/database.h"
-#include "server/storage/group_writer.h"
-#include "tests/unit/temp_folder.h"
+#include "tests/unit/server/rpc/core_fixture.h"
 
 namespace aibackend::rpc {
 namespace {
@@ -93,9 +89,9 @@ class TickingModel final : public models::LanguageModel {
   Timer timer_;
 };
 
-class ChatRpcTest : public ::testing::Test {
+class ChatRpcTest : public CoreFixture {
  protected:
-  ChatRpcTest() {
+  ChatRpcTest() : CoreFixture(2, 1000) {
     EXPECT_TRUE(models_.Add(model_).ok());
     grpc::ServerBuilder builder;
     builder.RegisterService(&service_);
@@ -114,31 +110,10 @@ class ChatRpcTest : public ::testing::Test {
   std::vector<usage::RequestRow> EndAndList() {
     server_->Shutdown();
     keyed_turns_.reset();
-    EXPECT_TRUE(writer_.Flush(absl::Seconds(60)));
-    return ledger_.List(1000, "")->rows;
+    return Rows();
   }
 
-  TempFolder folder_;
-  SystemClock clock_;
-  UlidSource ids_{clock_};
-  std::unique_ptr<storage::Database> database_ = *storage::OpenSqlite(folder_.File("test.sqlite"));
-  storage::GroupWriter writer_{*database_, {}};
-  usage::Ledger ledger_{*database_, writer_, {}};
-  std::unique_ptr<retrieval::DocumentStore> documents_ =
-      *retrieval::DocumentStore::Open(*database_, clock_);
   TickingModel model_;
-  Timer timer_;
-  Executor executor_{2, 1000};
-  models::ModelCatalog models_;
-  chat::ChatService chat_{models_, *documents_, executor_, clock_, {}};
-  jobs::JobQueue job_queue_{*database_, clock_};
-  jobs::JobRunner job_runner_{job_queue_, ids_, clock_, {}, {}};
-  chat::KeptAnswers kept_answers_{*database_, writer_, clock_, MakeAnswerCodec()};
-  std::unique_ptr<chat::KeyedTurns> keyed_turns_ = std::make_unique<chat::KeyedTurns>(
-      chat_, kept_answers_, executor_, timer_, clock_, chat::KeyedTurns::Options());
-  access::Gatekeeper gatekeeper_{""};
-  Core core_{gatekeeper_, clock_,      ids_,       executor_,   ledger_,      models_,
-             chat_,       *documents_, job_queue_, job_runner_, *keyed_turns_};
   AiBackendService service_{core_};
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::AiBackend::Stub> stub_;

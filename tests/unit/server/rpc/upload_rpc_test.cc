@@ -7,19 +7,16 @@
 #include "aibackend/v1/aibackend.grpc.pb.h"
 #include "grpcpp/grpcpp.h"
 #include "gtest/gtest.h"
-#include "server/rpc/answer_codec.h"
 #include "server/rpc/service.h"
-#include "server/storage/database.h"
-#include "server/storage/group_writer.h"
-#include "tests/unit/temp_folder.h"
+#include "tests/unit/server/rpc/core_fixture.h"
 
 namespace aibackend::rpc {
 namespace {
 
 // The whole service on a socket: how a stream breaks is the transport's matter.
-class UploadRpcTest : public ::testing::Test {
+class UploadRpcTest : public CoreFixture {
  protected:
-  UploadRpcTest() {
+  UploadRpcTest() : CoreFixture(1, 10) {
     grpc::ServerBuilder builder;
     const std::string address = "unix:" + folder_.File("socket");
     builder.AddListeningPort(address, grpc::InsecureServerCredentials());
@@ -29,10 +26,6 @@ class UploadRpcTest : public ::testing::Test {
         v1::AiBackend::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
   }
 
-  std::vector<usage::RequestRow> Rows() {
-    EXPECT_TRUE(writer_.Flush(absl::Seconds(60)));
-    return ledger_.List(1000, "")->rows;
-  }
   size_t Stored() { return documents_->List({}, 1000, "")->documents.size(); }
 
   static v1::UploadDocumentsRequest Document(const std::string& id) {
@@ -43,26 +36,6 @@ class UploadRpcTest : public ::testing::Test {
     return message;
   }
 
-  TempFolder folder_;
-  SystemClock clock_;
-  UlidSource ids_{clock_};
-  std::unique_ptr<storage::Database> database_ = *storage::OpenSqlite(folder_.File("test.sqlite"));
-  storage::GroupWriter writer_{*database_, {}};
-  usage::Ledger ledger_{*database_, writer_, {}};
-  std::unique_ptr<retrieval::DocumentStore> documents_ =
-      *retrieval::DocumentStore::Open(*database_, clock_);
-  absl::Notification release_;  // of what holds up the executor
-  Executor executor_{1, 10};
-  models::ModelCatalog models_;
-  chat::ChatService chat_{models_, *documents_, executor_, clock_, {}};
-  jobs::JobQueue job_queue_{*database_, clock_};
-  jobs::JobRunner job_runner_{job_queue_, ids_, clock_, {}, {}};
-  Timer timer_;
-  chat::KeptAnswers kept_answers_{*database_, writer_, clock_, MakeAnswerCodec()};
-  chat::KeyedTurns keyed_turns_{chat_, kept_answers_, executor_, timer_, clock_, {}};
-  access::Gatekeeper gatekeeper_{""};
-  Core core_{gatekeeper_, clock_,      ids_,       executor_,   ledger_,     models_,
-             chat_,       *documents_, job_queue_, job_runner_, keyed_turns_};
   AiBackendService service_{core_};
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::AiBackend::Stub> stub_;
