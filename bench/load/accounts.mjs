@@ -9,8 +9,8 @@ import { createKey } from '../../tests/api/accounts.mjs';
 import { freePort, Stack } from '../../tests/api/stack.mjs';
 import { cpuOf } from './measure.mjs';
 
-const ROUNDS = 7;
-const SECONDS = 3;
+const ROUNDS = Number(process.env.AIB_BENCH_ROUNDS ?? 7);
+const SECONDS = Number(process.env.AIB_BENCH_SECONDS ?? 3);
 const CALLERS = 32;
 const ADMIN_KEY = 'admin-key-of-the-bench';
 
