@@ -23,7 +23,10 @@ output = ${PRICE.output}
 ${modelsToml(Object.fromEntries(Object.entries(models).map(([name, keys]) => [name, { ...paid, ...keys }])))}
 ${toml}`;
   const stack = await Stack.start(
-    { AIB_ADMIN_KEY: ADMIN_KEY, AIB_WORDS_PER_SECOND: '0', AIB_SEED_EMPTY: 'false', AIB_CACHE: 'off', ...env }, config);
+    { AIB_ADMIN_KEY: ADMIN_KEY, AIB_WORDS_PER_SECOND: '0', AIB_SEED_EMPTY: 'false', AIB_CACHE: 'off', ...env }, config).catch((error) => {
+    upstream.stop();
+    throw error;
+  });
   stack.upstream = upstream;
   const stop = stack.stop.bind(stack);
   stack.stop = async () => {

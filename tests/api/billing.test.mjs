@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { bearer, createKey, startAccounts } from './accounts.mjs';
 import { eventually, Process } from './stack.mjs';
@@ -16,8 +17,8 @@ class Meter {
   static async start() {
     const meter = new Meter();
     meter.server = http.createServer(async (request, response) => {
-      let body = '';
-      for await (const chunk of request) body += chunk;
+      const body = await text(request).catch(() => null);
+      if (body === null) return; // the server was killed while it sent
       const failure = meter.fail(++meter.requests);
       if (failure) return response.writeHead(failure.status, failure.headers ?? {}).end(failure.body ?? '');
       meter.events.push({ headers: request.headers, ...Object.fromEntries(new URLSearchParams(body)) });

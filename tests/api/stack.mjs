@@ -83,9 +83,15 @@ export class Stack {
       ...env,
     };
     if (env.AIB_ADMIN_KEY) stack.headers = { authorization: `Bearer ${env.AIB_ADMIN_KEY}` };
-    await stack.startServer();
-    stack.gateway = new Process('aibackend-gateway', [], stack.env);
-    await stack.ready();
+    try {
+      await stack.startServer();
+      stack.gateway = new Process('aibackend-gateway', [], stack.env);
+      await stack.ready();
+    } catch (error) {
+      await Promise.all([stack.server, stack.gateway].map((process) => process?.stop('SIGKILL')));
+      await rm(stack.dataDir, { recursive: true, force: true });
+      throw error;
+    }
     return stack;
   }
 
