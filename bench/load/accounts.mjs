@@ -1,10 +1,11 @@
 // What accounts cost: the same load with keys, limits, ledger and metrics on and off, two stacks in one run, by turns. Prints a markdown table.
 // Part of scripts/bench.
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { createKey } from '../../tests/api/accounts.mjs';
 import { freePort, Stack } from '../../tests/api/stack.mjs';
 import { cpuOf } from './measure.mjs';
@@ -42,7 +43,7 @@ ${on ? '[limits.tenant]\nrequests_per_minute = 100000000\ntokens_per_minute = 10
 }
 
 // {rate, p50 in µs, cpu in µs a request}
-function load(stack, target, body) {
+async function load(stack, target, body) {
   const script = path.join(stack.dataDir, 'wrk.lua');
   writeFileSync(script, [
     body ? `wrk.method = "POST"\nwrk.body = ${JSON.stringify(JSON.stringify(body))}\nwrk.headers["Content-Type"] = "application/json"` : '',
@@ -50,7 +51,7 @@ function load(stack, target, body) {
     'done = function(s, l) io.write(string.format("RESULT %d %d %d %d\\n", s.requests, s.duration, l:percentile(50), s.errors.status)) end',
   ].join('\n'));
   const before = cpuOf(stack);
-  const text = execFileSync('wrk', ['-t1', `-c${CALLERS}`, `-d${SECONDS}s`, '-s', script, stack.url + target], { encoding: 'utf8' });
+  const { stdout: text } = await promisify(execFile)('wrk', ['-t1', `-c${CALLERS}`, `-d${SECONDS}s`, '-s', script, stack.url + target]);
   const cpu = cpuOf(stack).reduce((sum, now, i) => sum + now - before[i], 0);
   const [requests, duration, p50, errors] = /RESULT (\d+) (\d+) (\d+) (\d+)/.exec(text).slice(1).map(Number);
   if (errors) throw new Error(`${errors} errors at ${target}`);
@@ -67,10 +68,10 @@ for (const [what, target, body] of [
   ['GET /v1/retrieve, lexical', '/v1/retrieve?query=rate+limits&mode=lexical&top_k=3', null],
 ]) {
   const runs = { off: [], on: [] };
-  load(off, target, body);
-  load(on, target, body);
+  await load(off, target, body);
+  await load(on, target, body);
   for (let i = 0; i < ROUNDS; i++) {
-    for (const [name, stack] of i % 2 ? [['on', on], ['off', off]] : [['off', off], ['on', on]]) runs[name].push(load(stack, target, body));
+    for (const [name, stack] of i % 2 ? [['on', on], ['off', off]] : [['off', off], ['on', on]]) runs[name].push(await load(stack, target, body));
   }
   const of = (name, field) => median(runs[name].map((run) => run[field]));
   const said = (name) => `${of(name, 'rate').toFixed(0)}/s, ${(of(name, 'p50') / 1000).toFixed(2)} ms, ${of(name, 'cpu').toFixed(0)} µs`;
