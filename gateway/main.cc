@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "absl/strings/str_join.h"
+#include "absl/synchronization/mutex.h"
 #include "gateway/app.h"
 #include "gateway/settings.h"
 #include "gateway/transcode/log.h"
@@ -45,6 +46,11 @@ void WaitForEnd(const sigset_t& signals) {
 }  // namespace
 
 int main(int argc, char** argv) {
+#ifdef NDEBUG
+  // Debian's abseil looks for deadlocks at every lock, which costs some 5 % of a request. The builds
+  // for tests do look.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+#endif
   const sigset_t end_signals = BlockEndSignals();
 
   const auto invocation = aibackend::gateway::Load(argc, argv);

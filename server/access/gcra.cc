@@ -44,6 +44,10 @@ int64_t Gcra::WaitFor(int64_t tat, int64_t now, int64_t cost) const {
   return Clamped(std::max<Wide>(excess, 0));
 }
 
+int64_t Gcra::Settled(int64_t tat, int64_t now) const {
+  return std::min(tat, Clamped(Wide{now} + burst_));
+}
+
 int64_t Gcra::Take(int64_t tat, int64_t now, int64_t cost) {
   return Clamped(Wide{std::max(tat, now)} + cost);
 }
@@ -54,6 +58,10 @@ int64_t Gcra::RoomAt(int64_t tat, int64_t now) const {
 
 int64_t Gcra::UnitsIn(int64_t room) const {
   return Clamped(Wide{room} * per_minute_ / kMinute);
+}
+
+void TokenBucket::Settle(int64_t now) {
+  tat_ = std::min(tat_, now + kMinute);
 }
 
 TokenBucket::Charge TokenBucket::Take(int64_t now, int64_t cost) {

@@ -32,6 +32,10 @@ class Gcra {
   // doesn't.
   int64_t WaitFor(int64_t tat, int64_t now, int64_t cost) const;
 
+  // The furthest that arrivals which conformed can have moved TAT: one that is ahead of it is of a
+  // clock that was set back since, and would refuse all for as long.
+  int64_t Settled(int64_t tat, int64_t now) const;
+
   // TAT after an arrival of this cost, conforming or not.
   static int64_t Take(int64_t tat, int64_t now, int64_t cost);
 
@@ -47,7 +51,7 @@ class Gcra {
 };
 
 // The state of a rate whose costs are known only afterwards: the bound is taken, and what wasn't
-// used is given back.
+// used is given back. Costs and times are in nanoseconds, as above. Not thread-safe.
 //
 // What was taken drains with time, the oldest first. Only what hasn't drained yet can be given
 // back: a request that held its bound for a minute has held up others for that minute, and giving
@@ -63,6 +67,8 @@ class TokenBucket {
   };
 
   int64_t tat() const { return tat_; }
+  // As Gcra::Settled; of a limit on tokens.
+  void Settle(int64_t now);
   Charge Take(int64_t now, int64_t cost);
   // The charge turns out to be `actual`. Of what is more than its cost no more is taken than is
   // there: nobody waits longer than a minute for a bound that was wrong, or that wasn't there.

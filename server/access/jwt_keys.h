@@ -38,9 +38,9 @@ struct JwtKeySet {
 // Reads what `content` holds; fails with FIELD_INVALID.
 //   kPublicKeyPem  one public key: RSA of at least 2048 bits, or EC on P-256
 //   kSecret        at least 32 bytes; a line's end after them is none of it
-//   kJwks          a JSON object with `keys`, at most 64. Keys of other types, curves, algorithms
-//   or
-//                  for other uses are left out; what is left must be one at least.
+//   kJwks          a JSON object with `keys`, at most 64. Keys of other types, curves or
+//   algorithms,
+//                  or for other uses, are left out; what is left must be one at least.
 absl::StatusOr<JwtKeySet> ReadJwtKeys(JwtKeyFormat format, const std::string& content);
 
 // The payload of `token`, if a key of the set signed it. Fails with KEY_INVALID; the message says

@@ -52,11 +52,13 @@ struct JwtVerifier::Trust {
 
   static absl::StatusOr<std::shared_ptr<Trust>> Read(JwtKeyFormat format, const std::string& path);
 
-  std::shared_ptr<const Principal> Recall(const Digest& token, absl::Time now);
+  std::shared_ptr<const Principal> Recall(const Digest& token, absl::Time now, size_t max);
   void Remember(const Digest& token, Remembered remembered, size_t max);
 
   absl::optional<Stamp> stamp;  // of the file, from before it was read
   JwtKeySet keys;
+
+  void MakeRoom(size_t max) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
 
   absl::Mutex mutex;
   // Two halves: when `young` is full it becomes `old`, and what nobody asked for since goes.
@@ -78,25 +80,32 @@ absl::StatusOr<std::shared_ptr<JwtVerifier::Trust>> JwtVerifier::Trust::Read(
   return trust;
 }
 
-std::shared_ptr<const Principal> JwtVerifier::Trust::Recall(const Digest& token, absl::Time now) {
+std::shared_ptr<const Principal> JwtVerifier::Trust::Recall(const Digest& token, absl::Time now,
+                                                            size_t max) {
   absl::MutexLock lock(&mutex);
   auto found = young.find(token);
   if (found == young.end()) {
     const auto in_old = old.find(token);
     if (in_old == old.end()) return nullptr;
-    found = young.insert(*in_old).first;
+    Remembered remembered = std::move(in_old->second);
     old.erase(in_old);
+    if (remembered.expires_at <= now) return nullptr;
+    MakeRoom(max);
+    found = young.emplace(token, std::move(remembered)).first;
   }
   return found->second.expires_at > now ? found->second.principal : nullptr;
 }
 
 void JwtVerifier::Trust::Remember(const Digest& token, Remembered remembered, size_t max) {
   absl::MutexLock lock(&mutex);
-  if (young.size() >= std::max<size_t>(1, max / 2)) {
-    old = std::move(young);
-    young.clear();
-  }
+  MakeRoom(max);
   young[token] = std::move(remembered);
+}
+
+void JwtVerifier::Trust::MakeRoom(size_t max) {
+  if (young.size() < std::max<size_t>(1, max / 2)) return;
+  old = std::move(young);
+  young.clear();
 }
 
 absl::StatusOr<std::unique_ptr<JwtVerifier>> JwtVerifier::Open(Clock& clock, Options options) {
@@ -124,7 +133,7 @@ absl::StatusOr<std::shared_ptr<const Principal>> JwtVerifier::Verify(absl::strin
   const absl::Time now = clock_.Now();
   const std::shared_ptr<Trust> trust = CurrentTrust(now);
   const Digest digest = DigestOf(token);
-  if (auto principal = trust->Recall(digest, now)) return principal;
+  if (auto principal = trust->Recall(digest, now, options_.remembered_max)) return principal;
   {
     absl::MutexLock lock(&mutex_);
     ++checks_;

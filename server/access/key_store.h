@@ -112,8 +112,8 @@ class KeyStore final : public LimitSource {
   absl::StatusOr<KeyInfo> Get(const std::string& id);
   absl::StatusOr<KeyInfo> Update(const std::string& id, const KeyChange& change);
   // A new key with all that the old one has; the old one ends after `overlap` (0 to 30 days), or
-  // sooner if it would anyway. Refuses with FIELD_INVALID a key that is revoked or expired. A
-  // second Rotate of the same key makes a third one.
+  // sooner if it would anyway. Refuses with FIELD_INVALID a key that is revoked, expired, or
+  // rotated already.
   absl::StatusOr<NewKey> Rotate(const std::string& id, absl::Duration overlap);
   // True: it is revoked now. False: it was before.
   absl::StatusOr<bool> Revoke(const std::string& id);

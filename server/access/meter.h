@@ -95,6 +95,10 @@ struct RateState {
   absl::Duration reset;  // until all of it is there again
 };
 
+// A refusal by a rate carries the state of the request's rates.
+absl::Status WithRate(absl::Status refused, const RateState& rate);
+absl::optional<RateState> RateOf(const absl::Status& refused);
+
 // One request's place. Thread-safe for Reserve and Settle from different threads, one at a time.
 // Dropping it settles nothing: what it holds is given back. May outlive the call, not the Meter.
 class Pass {
@@ -111,9 +115,10 @@ class Pass {
   virtual bool is_metered() const = 0;
   // True where one of the limits is on money, so that the model's price must be known.
   virtual bool counts_money() const = 0;
-  // The most tokens that Reserve can grant now, over all subjects, and that the money left buys at
-  // this price; absent: no limit, or shadow mode. May block as Reserve does, and where that fails
-  // says 0.
+  // The most tokens that a request can be granted of what the quotas have left now, over all
+  // subjects, that the money left buys at this price, and that a minute ever brings: what was used
+  // within this minute doesn't count, as it is only waited for. Absent: no limit, shadow mode, or
+  // what was used isn't known, which Reserve tells. May block as Reserve does.
   virtual absl::optional<int64_t> TokensLeft(int64_t nano_usd_per_million_tokens) = 0;
 
   // Holds `upper` for this request, of all subjects or of none. Once; after an error, which holds
@@ -167,7 +172,8 @@ class Meter {
 
   // Never blocks. `created_at` is the request's arrival: the day and month it counts in.
   // Errors: RATE_LIMITED, with Retry-After: for requests a minute, when this request conforms and
-  // no sooner, in whole milliseconds (rounded up). One that is refused takes nothing of any limit.
+  // no sooner, in whole milliseconds (rounded up); with RateOf, where a limit on requests holds.
+  // One that is refused takes nothing of any limit.
   virtual absl::StatusOr<std::shared_ptr<Pass>> Admit(const Caller& caller,
                                                       absl::Time created_at) = 0;
 

@@ -74,8 +74,10 @@ absl::Status MeterCore::Enter(MeteredRequest& request) {
   const absl::optional<Refusal> refusal = RateRefusal(request, now);
   if (refusal && on_limited_) on_limited_(refusal->name(), enforces());
   if (refusal && enforces()) {
+    NoteRate(request, now);
     Unpin(request);
-    return RefusalError(Reason::RATE_LIMITED, *refusal);
+    absl::Status refused = RefusalError(Reason::RATE_LIMITED, *refusal);
+    return request.rate ? WithRate(std::move(refused), *request.rate) : refused;
   }
   if (refusal) request.shadow_limit = refusal->name();
   for (Share& share : request.shares()) {
@@ -98,6 +100,7 @@ absl::optional<Refusal> MeterCore::RateRefusal(const MeteredRequest& request, in
     const Subject::Kind kind = share.subject.kind;
     if (const auto& cap = share.limits->requests_per_minute) {
       const Gcra rate = Gcra::OfRequests(*cap);
+      share.state->requests_tat = rate.Settled(share.state->requests_tat, now);
       const int64_t wait = rate.WaitFor(share.state->requests_tat, now, rate.CostOf(1));
       if (wait > 0) {
         AddRefusal(refusal, {kind, "requests_per_minute",
@@ -170,6 +173,7 @@ absl::optional<Refusal> MeterCore::TokenRateRefusal(const MeteredRequest& reques
     if (!share.state || !share.limits->tokens_per_minute) continue;
     const int64_t cap = *share.limits->tokens_per_minute;
     const Gcra rate = Gcra::OfTokens(cap);
+    share.state->tokens.Settle(now);
     const int64_t wait = rate.WaitFor(share.state->tokens.tat(), now, rate.CostOf(tokens));
     if (wait == 0) continue;
     const Subject::Kind kind = share.subject.kind;
@@ -204,7 +208,8 @@ absl::optional<int64_t> MeterCore::TokensLeft(MeteredRequest& request,
                                               int64_t nano_usd_per_million_tokens) {
   if (!enforces()) return absl::nullopt;
   const absl::MutexLock lock(&mutex_);
-  if (request.is_over || !LoadBooks(request).ok()) return 0;
+  if (request.is_over) return 0;
+  if (!LoadBooks(request).ok()) return absl::nullopt;
   const absl::Time now = clock_.Now();
   const Period period = PeriodOf(request.created_at);
   int64_t left = INT64_MAX;
@@ -215,10 +220,7 @@ absl::optional<int64_t> MeterCore::TokensLeft(MeteredRequest& request,
   };
   for (const Share& share : request.shares()) {
     if (!share.state) continue;
-    if (const auto& cap = share.limits->tokens_per_minute) {
-      const Gcra rate = Gcra::OfTokens(*cap);
-      limit_to(rate.UnitsIn(rate.RoomAt(share.state->tokens.tat(), NowNanos())));
-    }
+    if (const auto& cap = share.limits->tokens_per_minute) limit_to(*cap);
     if (!share.has_quota) continue;
     for (const QuotaLimit& limit : kQuotaLimits) {
       const absl::optional<int64_t>& cap = (*share.limits).*limit.cap;

@@ -3,10 +3,17 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "server/base/status.h"
 
 namespace aibackend::access {
+namespace {
+
+constexpr char kRateUrl[] = "aibackend.v1/rate";  // "limit remaining reset-in-ns"
+
+}  // namespace
 
 const char* SubjectKindName(Subject::Kind kind) {
   switch (kind) {
@@ -45,6 +52,26 @@ absl::Status RefusalError(v1::Error::Reason reason, const Refusal& refusal) {
                         absl::Ceil(refusal.wait, absl::Milliseconds(1)));
 }
 
+absl::Status WithRate(absl::Status refused, const RateState& rate) {
+  refused.SetPayload(kRateUrl, absl::Cord(absl::StrCat(rate.limit, " ", rate.remaining, " ",
+                                                       absl::ToInt64Nanoseconds(rate.reset))));
+  return refused;
+}
+
+absl::optional<RateState> RateOf(const absl::Status& refused) {
+  const auto payload = refused.GetPayload(kRateUrl);
+  if (!payload) return absl::nullopt;
+  const std::vector<std::string> numbers = absl::StrSplit(std::string(*payload), ' ');
+  RateState rate;
+  int64_t reset = 0;
+  if (numbers.size() != 3 || !absl::SimpleAtoi(numbers[0], &rate.limit) ||
+      !absl::SimpleAtoi(numbers[1], &rate.remaining) || !absl::SimpleAtoi(numbers[2], &reset)) {
+    return absl::nullopt;
+  }
+  rate.reset = absl::Nanoseconds(reset);
+  return rate;
+}
+
 MeteredRequest::MeteredRequest(const Caller& caller, absl::Time created, const LimitSource& source)
     : created_at(created) {
   const Principal& principal = caller.principal;
@@ -56,7 +83,7 @@ MeteredRequest::MeteredRequest(const Caller& caller, absl::Time created, const L
     add({Subject::Kind::kKey, "", principal.key_id}, principal.limits);
   }
   if (!caller.user.empty()) add({Subject::Kind::kUser, principal.tenant, caller.user}, nullptr);
-  add({Subject::Kind::kTenant, principal.tenant, ""}, nullptr);
+  if (!principal.tenant.empty()) add({Subject::Kind::kTenant, principal.tenant, ""}, nullptr);
   if (!caller.address.empty()) add({Subject::Kind::kAddress, "", caller.address}, nullptr);
 }
 

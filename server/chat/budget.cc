@@ -4,9 +4,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/status.h"
 #include "server/models/grounding_prompt.h"
+#include "server/models/json_fields.h"
 
 namespace aibackend::chat {
 namespace {
@@ -17,8 +19,10 @@ using models::ContentPart;
 // system prompt of some 40 tokens that a template adds by itself.
 constexpr int64_t kMessageTokens = 16;
 constexpr int64_t kTemplateTokens = 128;
-// A tool's declaration is rewritten by the server before the model sees it.
+// A tool's declaration is rewritten by the server before the model sees it, and where there are any
+// a system prompt tells the model to use them: 159 to 530 tokens (Anthropic's table by model).
 constexpr int64_t kToolTokens = 64;
+constexpr int64_t kToolPromptTokens = 1024;
 // Of a picture at high detail: 765 for most models, up to 36,848 where a model counts them by its
 // own measure (OpenAI's table for the mini models, 2,048 by 2,048 pixels).
 constexpr int64_t kPictureTokens = 40'000;
@@ -31,6 +35,27 @@ int64_t BytesOf(const models::ChatMessage& message) {
     bytes += call.id.size() + call.name.size() + call.arguments.size();
   }
   return static_cast<int64_t>(bytes);
+}
+
+// A file, a document at a URL: its bytes here say nothing about what the model reads. No more than
+// the largest contexts hold.
+constexpr int64_t kOpaqueTokens = 1'000'000;
+
+// Raw parts of which each token is a byte at least.
+bool IsText(const std::string& raw) {
+  static constexpr absl::string_view kText[] = {"text", "thinking", "redacted_thinking", "refusal",
+                                                "input_audio"};
+  simdjson::dom::parser parser;
+  const auto object = models::ParseObject(parser, raw);
+  std::string_view type;
+  return object.ok() && (*object)["type"].get(type) == simdjson::SUCCESS &&
+         absl::c_linear_search(kText, absl::string_view(type.data(), type.size()));
+}
+
+int64_t FileTokensOf(const models::ChatMessage& message) {
+  return kOpaqueTokens * absl::c_count_if(message.parts, [](const ContentPart& part) {
+           return part.kind == ContentPart::Kind::kRaw && !IsText(part.text);
+         });
 }
 
 int64_t PictureTokensOf(const models::ChatMessage& message) {
@@ -74,8 +99,9 @@ absl::Status Reserve(access::Pass& pass, const usage::PriceBook& prices,
 int64_t PromptTokensAtMost(const models::GenerateRequest& request) {
   int64_t tokens = kTemplateTokens;
   for (const models::ChatMessage& message : request.messages) {
-    tokens += kMessageTokens + BytesOf(message) + PictureTokensOf(message);
+    tokens += kMessageTokens + BytesOf(message) + PictureTokensOf(message) + FileTokensOf(message);
   }
+  if (!request.tools.empty()) tokens += kToolPromptTokens;
   for (const models::Tool& tool : request.tools) {
     tokens += kToolTokens + static_cast<int64_t>(tool.name.size() + tool.description.size() +
                                                  tool.parameters.size());

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/chat/turn_rules.h"
 #include "server/telemetry/log.h"
 
 namespace aibackend::rpc {
@@ -100,7 +101,21 @@ absl::Status Call::Identify(const grpc::CallbackServerContext& context) {
 }
 
 absl::Status Call::Admit(grpc::CallbackServerContext& context, std::string user) {
-  AIB_RETURN_IF_ERROR(Identify(context));
+  const std::string address =
+      core_.proxies.ClientOf(context.peer(), Header(context, "x-forwarded-for"));
+  if (absl::Status unknown = Identify(context); !unknown.ok()) {
+    // Who tries keys counts at the address it tries them from.
+    access::Principal nobody;
+    nobody.tenant.clear();
+    AIB_RETURN_IF_ERROR(Count({nobody, "", address}, context));
+    pass_ = nullptr;
+    return unknown;
+  }
+  // It is the name of what is counted, and stays in memory.
+  if (user.size() > chat::kUserBytesMax) {
+    return MakeError(Reason::FIELD_OUT_OF_RANGE,
+                     absl::StrCat("user is longer than ", chat::kUserBytesMax, " bytes"), "user");
+  }
   row_.user_id = principal_->user.empty() ? std::move(user) : principal_->user;
   const access::Scope scope = core_.scopes.Of(row_.endpoint);
   if (!principal_->May(scope)) {
@@ -110,10 +125,17 @@ absl::Status Call::Admit(grpc::CallbackServerContext& context, std::string user)
     core_.metrics.AuthFailed(refusal);
     return refusal;
   }
-  access::Caller caller{*principal_, row_.user_id,
-                        core_.proxies.ClientOf(context.peer(), Header(context, "x-forwarded-for"))};
-  AIB_ASSIGN_OR_RETURN(pass_, core_.meter.Admit(caller, row_.created_at));
-  if (const auto rate = pass_->rate()) AnswerRate(*rate, context);
+  // A limit that was set wrong must not keep out who would set it right.
+  if (scope == access::Scope::kAdmin) return absl::OkStatus();
+  return Count({*principal_, row_.user_id, address}, context);
+}
+
+absl::Status Call::Count(const access::Caller& caller, grpc::CallbackServerContext& context) {
+  auto pass = core_.meter.Admit(caller, row_.created_at);
+  const auto rate = pass.ok() ? (*pass)->rate() : access::RateOf(pass.status());
+  if (rate) AnswerRate(*rate, context);
+  if (!pass.ok()) return pass.status();
+  pass_ = *std::move(pass);
   return absl::OkStatus();
 }
 

@@ -72,6 +72,7 @@ class Call {
 
  private:
   absl::Status Admit(grpc::CallbackServerContext& context, std::string user);
+  absl::Status Count(const access::Caller& caller, grpc::CallbackServerContext& context);
   absl::Status Identify(const grpc::CallbackServerContext& context);
 
   Core& core_;

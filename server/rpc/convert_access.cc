@@ -8,8 +8,17 @@ namespace {
 
 constexpr int64_t kExpirySecondsMax = int64_t{100} * 366 * 24 * 3600;  // a century
 
-absl::optional<absl::Time> TimeIf(bool is_set, const google::protobuf::Timestamp& time) {
+constexpr int64_t kYear10000 =
+    253'402'300'800;  // in seconds since 1970: the first that JSON can't say
+
+// `name` of a request, absent unless `is_set`.
+absl::StatusOr<absl::optional<absl::Time>> TimeIf(bool is_set,
+                                                  const google::protobuf::Timestamp& time,
+                                                  const char* name) {
   if (!is_set) return absl::nullopt;
+  if (time.seconds() < 0 || time.seconds() >= kYear10000) {
+    return MakeError(Reason::FIELD_OUT_OF_RANGE, "must be from 1970 to 9999", name);
+  }
   return ToTime(time);
 }
 
@@ -58,7 +67,8 @@ absl::StatusOr<access::KeySpec> ToKeySpec(const v1::CreateKeyRequest& request, a
   spec.user = request.user_id();
   spec.scopes.assign(request.scopes().begin(), request.scopes().end());
   spec.limits = ToLimits(request.limits());
-  spec.expires_at = TimeIf(request.has_expires_at(), request.expires_at());
+  AIB_ASSIGN_OR_RETURN(spec.expires_at,
+                       TimeIf(request.has_expires_at(), request.expires_at(), "expires_at"));
   if (!request.has_expires_in_seconds()) return spec;
   if (spec.expires_at) {
     return MakeError(Reason::FIELD_INVALID, "expires_at is given too; one of them is enough",
@@ -76,7 +86,8 @@ absl::StatusOr<access::KeyChange> ToKeyChange(const v1::UpdateKeyRequest& reques
   access::KeyChange change;
   if (request.has_name()) change.name = request.name();
   if (request.has_limits()) change.limits = ToLimits(request.limits());
-  change.expires_at = TimeIf(request.has_expires_at(), request.expires_at());
+  AIB_ASSIGN_OR_RETURN(change.expires_at,
+                       TimeIf(request.has_expires_at(), request.expires_at(), "expires_at"));
   return change;
 }
 

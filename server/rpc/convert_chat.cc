@@ -1,5 +1,7 @@
 #include "server/rpc/convert_chat.h"
 
+#include <climits>
+
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -33,12 +35,29 @@ absl::Status CheckObjectOrEmpty(const std::string& json, const std::string& fiel
   return json.empty() ? absl::OkStatus() : CheckObject(json, field);
 }
 
-absl::Status CheckExtra(const std::string& extra) {
+// The name that newer models of OpenAI's know max_tokens by: what it says is the limit.
+absl::Status TakeMaxCompletionTokens(const simdjson::dom::element& value,
+                                     absl::optional<int>& max_tokens) {
+  constexpr char kField[] = "extra.max_completion_tokens";
+  int64_t tokens = 0;
+  if (value.get(tokens) != simdjson::SUCCESS || tokens < 0 || tokens > INT_MAX) {
+    return MakeError(Reason::FIELD_INVALID, "must be a number of tokens", kField);
+  }
+  if (max_tokens && *max_tokens != tokens) {
+    return MakeError(Reason::FIELD_INVALID, "says another number than max_tokens", kField);
+  }
+  max_tokens = static_cast<int>(tokens);
+  return absl::OkStatus();
+}
+
+// What goes to the model as it is, but for limits by another name.
+absl::Status TakeExtra(const std::string& extra, absl::optional<int>& max_tokens) {
   static const auto* const words = new absl::flat_hash_set<absl::string_view>{
-      "messages",       "system",       "prompt",          "model",  "temperature", "user",
-      "max_tokens",     "tools",        "response_format", "stop",   "seed",        "tool_choice",
-      "top_p",          "top_logprobs", "logprobs",        "stream", "retrieval",   "input",
-      "stream_options", "dimensions",   "stop_sequences"};
+      "messages",       "system",      "prompt",      "model",           "temperature",
+      "user",           "max_tokens",  "tools",       "response_format", "stop",
+      "seed",           "tool_choice", "top_p",       "top_logprobs",    "logprobs",
+      "stream",         "retrieval",   "input",       "stream_options",  "dimensions",
+      "stop_sequences", "n_predict",   "num_predict", "max_new_tokens",  "max_output_tokens"};
   if (extra.empty()) return absl::OkStatus();
   simdjson::dom::parser parser;
   const auto object = models::ParseObject(parser, extra);
@@ -46,7 +65,10 @@ absl::Status CheckExtra(const std::string& extra) {
   for (const auto& member : *object) {
     const absl::string_view name(member.key.data(), member.key.size());
     const std::string field = absl::StrCat("extra.", name);
-    if (name == "n") {  // which would be paid n times, and given once
+    if (name == "max_completion_tokens") {
+      AIB_RETURN_IF_ERROR(TakeMaxCompletionTokens(member.value, max_tokens));
+    }
+    if (name == "n" || name == "best_of") {  // which would be paid n times, and given once
       return MakeError(Reason::FIELD_INVALID, "cannot be set: a request has one answer", field);
     }
     if (words->contains(name)) {
@@ -255,7 +277,7 @@ absl::StatusOr<chat::TurnRequest> ToTurn(const v1::ChatRequest& request,
   if (request.has_response_format()) {
     AIB_ASSIGN_OR_RETURN(generate.response_format, ToFormat(request.response_format()));
   }
-  AIB_RETURN_IF_ERROR(CheckExtra(request.extra()));
+  AIB_RETURN_IF_ERROR(TakeExtra(request.extra(), generate.max_tokens));
   generate.extra = request.extra();
   AIB_ASSIGN_OR_RETURN(turn.retrieval, ToRetrieval(request.retrieval(), tenant));
   AIB_ASSIGN_OR_RETURN(turn.cache, ToCache(request.cache()));
@@ -381,7 +403,8 @@ absl::StatusOr<models::EmbedRequest> ToEmbed(const v1::EmbedRequest& request) {
   if (request.has_dimensions() && request.dimensions() < 1) {
     return MakeError(Reason::FIELD_OUT_OF_RANGE, "dimensions must be at least 1", "dimensions");
   }
-  AIB_RETURN_IF_ERROR(CheckExtra(request.extra()));
+  absl::optional<int> max_tokens;  // there is no answer to limit
+  AIB_RETURN_IF_ERROR(TakeExtra(request.extra(), max_tokens));
   models::EmbedRequest out;
   out.model = request.model();
   out.inputs.assign(request.input().begin(), request.input().end());

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "server/chat/turn_rules.h"
 #include "server/rpc/call.h"
 #include "server/rpc/convert.h"
 #include "server/rpc/convert_access.h"
@@ -54,6 +56,11 @@ absl::StatusOr<QuotaQuestion> ToQuestion(const Core& core, const Call& call,
     return own;
   }
   const std::string tenant = request.tenant_id().empty() ? call.tenant() : request.tenant_id();
+  if (request.user_id().size() > chat::kUserBytesMax) {
+    return MakeError(Reason::FIELD_OUT_OF_RANGE,
+                     absl::StrCat("user_id is longer than ", chat::kUserBytesMax, " bytes"),
+                     "user_id");
+  }
   const bool is_own_tenant = tenant == call.tenant() && call.May(Scope::kUsage);
   if (!call.May(Scope::kAdmin) && !is_own_tenant) {
     return MakeError(Reason::SCOPE_MISSING, "this key may ask for its own quota only");
@@ -67,10 +74,13 @@ absl::StatusOr<QuotaQuestion> ToQuestion(const Core& core, const Call& call,
     question.limits = LimitsOf(core, question.subject);
     return question;
   }
-  AIB_ASSIGN_OR_RETURN(const access::KeyInfo key, core.keys.Get(request.key_id()));
-  if (!call.May(Scope::kAdmin) && key.tenant != call.tenant()) {
+  const auto found = core.keys.Get(request.key_id());
+  if (!found.ok() && ReasonOf(found.status()) != Reason::KEY_NOT_FOUND) return found.status();
+  // One answer for a key of another tenant and for none.
+  if (!found.ok() || (!call.May(Scope::kAdmin) && found->tenant != call.tenant())) {
     return MakeError(Reason::KEY_NOT_FOUND, "there is no key of this id", "key_id");
   }
+  const access::KeyInfo& key = *found;
   question.subject = {Subject::Kind::kKey, "", key.id};
   question.tenant = key.tenant;
   question.limits = key.limits.empty() ? LimitsOf(core, question.subject) : key.limits;
@@ -165,6 +175,7 @@ grpc::ServerUnaryReactor* SetLimits(Core& core, grpc::CallbackServerContext& con
         AIB_RETURN_IF_ERROR(core.keys.SetLimits(request.tenant_id(), request.user_id(),
                                                 ToLimits(request.limits())));
         *response = request;
+        if (request.tenant_id().empty()) response->set_tenant_id("default");
         return absl::OkStatus();
       });
 }

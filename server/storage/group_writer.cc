@@ -65,8 +65,9 @@ struct GroupWriter::Impl {
   bool stopping ABSL_GUARDED_BY(mutex) = false;
   std::shared_ptr<const Hooks> hooks ABSL_GUARDED_BY(mutex) = std::make_shared<Hooks>();
 
-  absl::BitGen random;  // the thread's
-  std::thread thread;   // last: it uses the others
+  absl::Duration interval = options.interval;  // the thread's, as is `random`
+  absl::BitGen random;
+  std::thread thread;  // last: it uses the others
 };
 
 GroupWriter::GroupWriter(Database& database, Options options)
@@ -131,12 +132,13 @@ std::vector<Queued> GroupWriter::Impl::NextBatch() {
   absl::MutexLock lock(&mutex);
   while (queue.empty() && !stopping) work_changed.Wait(&mutex);
   while (!stopping && queue.size() < options.batch_max && finished_count >= flush_to) {
-    if (work_changed.WaitWithDeadline(&mutex, oldest_queued_at + options.interval)) break;
+    if (work_changed.WaitWithDeadline(&mutex, oldest_queued_at + interval)) break;
   }
   const auto end = queue.begin() + std::min(queue.size(), options.batch_max);
   std::vector<Queued> batch(std::make_move_iterator(queue.begin()), std::make_move_iterator(end));
   queue.erase(queue.begin(), end);
   in_batch = batch.size();
+  interval = in_batch < options.busy_from ? options.interval : options.busy_interval;
   return batch;
 }
 

@@ -33,10 +33,21 @@ class StatementRow final : public Row {
   SQLite::Statement& statement_;
 };
 
-// Binds without copying: the values outlive the statement's use.
-void Bind(SQLite::Statement& statement, absl::Span<const Value> parameters) {
+// Where the statement has $1, $2, …: SQLite finds a name by comparing it with all others.
+std::vector<int> PlacesOf(SQLite::Statement& statement) {
+  std::vector<int> places(static_cast<size_t>(statement.getBindParameterCount()));
+  for (size_t i = 0; i < places.size(); ++i) {
+    places[i] = statement.getIndex(absl::StrCat("$", i + 1).c_str());
+  }
+  return places;
+}
+
+// Binds without copying: the values outlive the statement's use. What the statement has no place
+// for is at 0, which SQLite refuses.
+void Bind(SQLite::Statement& statement, absl::Span<const int> places,
+          absl::Span<const Value> parameters) {
   for (size_t i = 0; i < parameters.size(); ++i) {
-    const int index = statement.getIndex(absl::StrCat("$", i + 1).c_str());
+    const int index = i < places.size() ? places[i] : 0;
     if (const auto* integer = std::get_if<int64_t>(&parameters[i])) {
       statement.bind(index, *integer);
     } else if (const auto* real = std::get_if<double>(&parameters[i])) {
@@ -75,23 +86,35 @@ absl::Status SqliteError(const SQLite::Exception& e) {
 // reset: an open RETURNING statement would hold the write lock.
 class SqliteConnection::Use {
  public:
-  Use(SqliteConnection& connection, absl::string_view sql) : connection_(connection), sql_(sql) {
-    auto kept = connection_.statements_.extract(sql_);
-    statement_ = kept.empty() ? std::make_unique<SQLite::Statement>(connection_.database_, sql_)
-                              : std::move(kept.mapped().statement);
+  Use(SqliteConnection& connection, absl::string_view sql)
+      : connection_(connection), kept_(connection.statements_.extract(sql)) {
+    if (!kept_.empty()) return;
+    sql_ = std::string(sql);
+    made_.statement = std::make_unique<SQLite::Statement>(connection.database_, sql_);
+    made_.places = PlacesOf(*made_.statement);
   }
-  SQLite::Statement& operator*() { return *statement_; }
+  SQLite::Statement& operator*() { return *prepared().statement; }
+
+  void BindAll(absl::Span<const Value> parameters) { Bind(**this, prepared().places, parameters); }
 
   void Finish() {
-    statement_->reset();
-    statement_->clearBindings();
-    connection_.Keep(std::move(sql_), std::move(statement_));
+    (**this).reset();
+    (**this).clearBindings();
+    prepared().last_use = ++connection_.uses_;
+    if (kept_.empty()) {
+      connection_.Keep(std::move(sql_), std::move(made_));
+    } else {
+      connection_.statements_.insert(std::move(kept_));
+    }
   }
 
  private:
+  Prepared& prepared() { return kept_.empty() ? made_ : kept_.mapped(); }
+
   SqliteConnection& connection_;
-  std::string sql_;
-  std::unique_ptr<SQLite::Statement> statement_;
+  Statements::node_type kept_;
+  std::string sql_;  // of what was not kept, with `made_`
+  Prepared made_;
 };
 
 SqliteConnection::SqliteConnection(const std::string& path, int flags, absl::Duration lock_wait)
@@ -100,6 +123,9 @@ SqliteConnection::SqliteConnection(const std::string& path, int flags, absl::Dur
 absl::StatusOr<std::unique_ptr<SqliteConnection>> SqliteConnection::Open(const std::string& path,
                                                                          Role role,
                                                                          absl::Duration lock_wait) {
+  // SQLite's count of its memory is a lock at every allocation, and nobody asks for it.
+  static const int uncounted = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+  (void)uncounted;
   std::unique_ptr<SqliteConnection> connection;
   try {
     int flags = SQLite::OPEN_READWRITE | SQLite::OPEN_NOMUTEX;
@@ -169,7 +195,7 @@ absl::StatusOr<int64_t> SqliteConnection::Execute(absl::string_view sql,
   int64_t changed = 0;
   AIB_RETURN_IF_ERROR(Guarded([&] {
     Use use(*this, sql);
-    Bind(*use, parameters);
+    use.BindAll(parameters);
     changed = (*use).exec();
     use.Finish();
     return absl::OkStatus();
@@ -181,7 +207,7 @@ absl::Status SqliteConnection::Query(absl::string_view sql, absl::Span<const Val
                                      absl::FunctionRef<void(const Row&)> on_row) {
   return Guarded([&] {
     Use use(*this, sql);
-    Bind(*use, parameters);
+    use.BindAll(parameters);
     const StatementRow row(*use);
     while ((*use).executeStep()) on_row(row);
     use.Finish();
@@ -189,13 +215,13 @@ absl::Status SqliteConnection::Query(absl::string_view sql, absl::Span<const Val
   });
 }
 
-void SqliteConnection::Keep(std::string sql, std::unique_ptr<SQLite::Statement> statement) {
+void SqliteConnection::Keep(std::string sql, Prepared prepared) {
   if (statements_.size() >= kStatementsMax) {
     statements_.erase(std::min_element(
         statements_.begin(), statements_.end(),
         [](const auto& a, const auto& b) { return a.second.last_use < b.second.last_use; }));
   }
-  statements_[std::move(sql)] = {std::move(statement), ++uses_};
+  statements_[std::move(sql)] = std::move(prepared);
 }
 
 }  // namespace aibackend::storage

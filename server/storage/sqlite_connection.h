@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "SQLiteCpp/SQLiteCpp.h"
 #include "absl/container/flat_hash_map.h"
@@ -41,18 +42,20 @@ class SqliteConnection final : public Session {
   class Use;  // of a prepared statement
   struct Prepared {
     std::unique_ptr<SQLite::Statement> statement;
+    std::vector<int> places;  // of $1, $2, …
     uint64_t last_use = 0;
   };
+  using Statements = absl::flat_hash_map<std::string, Prepared>;
 
   SqliteConnection(const std::string& path, int flags, absl::Duration lock_wait);
 
   template <class Body>
   absl::Status Guarded(Body body);
   absl::Status ToStatus(const SQLite::Exception& e);
-  void Keep(std::string sql, std::unique_ptr<SQLite::Statement> statement);
+  void Keep(std::string sql, Prepared prepared);
 
   SQLite::Database database_;
-  absl::flat_hash_map<std::string, Prepared> statements_;  // those not in use; after database_
+  Statements statements_;  // those not in use; after database_
   uint64_t uses_ = 0;
   bool met_lock_ = false;
 };

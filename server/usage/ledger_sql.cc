@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "server/base/text.h"
@@ -53,12 +54,19 @@ constexpr const char* kColumns[] = {"row_id",
                                     "reserved_tokens",
                                     "reserved_nano_usd"};
 
+// Of a request that began these stand; and were they written again, so would be each index.
+bool IsSettled(absl::string_view column) {
+  static constexpr absl::string_view kSettled[] = {
+      "row_id", "request_id", "created_at", "endpoint", "user_id", "tenant", "key_id", "trace_id"};
+  return absl::c_linear_search(kSettled, column);
+}
+
 std::string MakeUpsert() {
   std::vector<std::string> places;
   std::vector<std::string> changes;
   for (const char* column : kColumns) {
     places.push_back(absl::StrCat("$", places.size() + 1));
-    if (places.size() > 1) changes.push_back(absl::StrCat(column, " = excluded.", column));
+    if (!IsSettled(column)) changes.push_back(absl::StrCat(column, " = excluded.", column));
   }
   return absl::StrCat(
       "INSERT INTO requests (", RequestColumns(), ") VALUES (", absl::StrJoin(places, ", "),

@@ -141,6 +141,7 @@ describe('keys', () => {
     assert.equal((await listed(stack, bearer(key))).status, 200);
     const refused = await listed(stack, bearer(key));
     assert.deepEqual([refused.status, refused.body.error.reason], [429, 'RATE_LIMITED']);
+    assert.deepEqual(['limit', 'remaining', 'policy'].map((name) => refused.headers.get(`ratelimit-${name}`)), ['12', '0', '12;w=60']);
     const seconds = Number(refused.headers.get('retry-after'));
     assert.ok(seconds >= 1 && seconds <= 5, `Retry-After: ${seconds}`);
     const openai = await stack.json('GET', '/v1/models', undefined, bearer(key));
@@ -213,6 +214,21 @@ describe('JWTs', () => {
       await stack.stop();
     }
   });
+});
+
+test('who tries keys is counted at its address, and a limit that lets nothing through can be mended by the administrator', async () => {
+  const stack = await Stack.start({ AIB_ADMIN_KEY: ADMIN_KEY }, '[limits.address]\nrequests_per_minute = 12\n');
+  try {
+    const answers = [];
+    for (let i = 0; i < 3; i++) answers.push((await listed(stack, bearer(`aib_${String(i).repeat(43)}`))).status);
+    assert.deepEqual(answers, [401, 401, 429]);
+    const nothing = (requests_per_minute) => stack.json('PUT', '/v1/limits', { limits: { requests_per_minute } }, bearer(ADMIN_KEY));
+    assert.equal((await nothing('0')).body.tenant_id, 'default');
+    assert.equal((await listed(stack, bearer(ADMIN_KEY))).status, 429);
+    assert.equal((await nothing('1000')).status, 200);
+  } finally {
+    await stack.stop();
+  }
 });
 
 test('open on loopback: nobody needs a key, an SDK\'s placeholder is passed over, but a key that looks like ours must be right', async () => {

@@ -197,7 +197,7 @@ TEST_F(MeterQuotaTest, WithTheDatabaseAwayOnlyWhoHasAQuotaIsRefused) {
   const absl::Status refused = pass->Reserve(Tokens(10));
   EXPECT_EQ(ReasonOf(refused), Reason::DATABASE_UNAVAILABLE);
   EXPECT_THAT(std::string(refused.message()), HasSubstr("the key has used"));
-  EXPECT_EQ(pass->TokensLeft(0), 0);
+  EXPECT_FALSE(pass->TokensLeft(0)) << "what isn't known makes no answer shorter";
   EXPECT_EQ(ReasonOf(meter_->StateOf(KeySubject(kKey), {}).status()), Reason::DATABASE_UNAVAILABLE);
 
   const Principal other = PrincipalOf(kTenant);

@@ -149,7 +149,7 @@ class ReferenceMeter {
     for (const Part& part : request.parts) {
       if (!part.is_limited) continue;
       if (const auto& cap = part.limits.tokens_per_minute) {
-        limit_to((kMinuteNs - LevelOf(part, "tokens", now)) * *cap / kMinuteNs);
+        limit_to(*cap);
       }
       if (!part.has_quota) continue;
       const Sums day = SumsOf(part.subject, DayName(request.created_at), true, now);

@@ -16,10 +16,29 @@ absl::Status TurnWithExtra(const std::string& extra) {
 
 TEST(ChatExtra, WhatTheContractKnowsOrWouldBePaidSeveralTimesIsRefused) {
   EXPECT_TRUE(TurnWithExtra(R"({"logit_bias":{"1":2},"max_completion_tokens":5})").ok());
-  for (const char* name : {"n", "messages", "max_tokens", "stream"}) {
+  for (const char* name : {"n", "best_of", "messages", "max_tokens", "n_predict", "stream"}) {
     const absl::Status status = TurnWithExtra(absl::StrCat("{\"top_k\":1,\"", name, "\":5}"));
     EXPECT_EQ(ReasonOf(status), Reason::FIELD_INVALID) << name;
     EXPECT_EQ(FieldOf(status), absl::StrCat("extra.", name)) << status;
+  }
+}
+
+// What is reserved of a quota goes by max_tokens.
+TEST(ChatExtra, MaxCompletionTokensIsMaxTokensByAnotherName) {
+  v1::ChatRequest request;
+  request.set_prompt("hello");
+  request.set_extra(R"({"max_completion_tokens":5})");
+  const auto turn = ToTurn(request, "default");
+  ASSERT_TRUE(turn.ok()) << turn.status();
+  EXPECT_EQ(turn->generate.max_tokens, 5);
+  request.set_max_tokens(5);
+  EXPECT_TRUE(ToTurn(request, "default").ok());
+  request.set_max_tokens(1);
+  EXPECT_EQ(FieldOf(ToTurn(request, "default").status()), "extra.max_completion_tokens");
+  for (const char* value : {"-1", "1.5", "\"5\"", "null", "99999999999"}) {
+    const absl::Status status =
+        TurnWithExtra(absl::StrCat("{\"max_completion_tokens\":", value, "}"));
+    EXPECT_EQ(FieldOf(status), "extra.max_completion_tokens") << value;
   }
 }
 

@@ -107,6 +107,35 @@ TEST_F(GroupWriterTest, TheIntervalCommitsWithoutAFlush) {
   EXPECT_TRUE(done.WaitForNotificationWithTimeout(kLong));
 }
 
+TEST_F(GroupWriterTest, AfterAFullCommitItWaitsForLonger) {
+  GroupWriter::Options options;
+  options.interval = absl::ZeroDuration();
+  options.busy_interval = kLong;
+  options.busy_from = 3;
+  GroupWriter writer(database_, options);
+  absl::Notification committed;
+  const GroupWriter::Hooks hooks = {{}, [&] { committed.Notify(); }};
+  // What is queued together while the writer holds nothing back may be taken in parts: one
+  // transaction that waits for the lock lets the three gather behind it.
+  absl::Notification go;
+  ASSERT_TRUE(writer.Enqueue([&](Session&) {
+    go.WaitForNotification();
+    return absl::OkStatus();
+  }));
+  while (database_.transactions == 0) std::this_thread::yield();
+  for (int n = 0; n < 3; ++n) ASSERT_TRUE(writer.Enqueue(Insert(n)));
+  go.Notify();
+  ASSERT_TRUE(writer.Flush(kLong));
+  ASSERT_THAT(InOrder(), ElementsAre(0, 1, 2));
+
+  writer.SetHooks(hooks);
+  ASSERT_TRUE(writer.Enqueue(Insert(3)));
+  EXPECT_FALSE(committed.WaitForNotificationWithTimeout(absl::Milliseconds(50)));
+  EXPECT_EQ(writer.waiting(), 1);
+  ASSERT_TRUE(writer.Flush(kLong));
+  EXPECT_THAT(InOrder(), ElementsAre(0, 1, 2, 3));
+}
+
 TEST_F(GroupWriterTest, AWriteThatFailsIsDroppedAlone) {
   std::atomic<int> dropped{0};
   GroupWriter writer(database_, {kLong, 1000, 1000});
