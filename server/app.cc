@@ -139,6 +139,9 @@ models::CallWatch WatchOf(TelemetryStack& telemetry, Clock& clock) {
 // one that it refuses would stop all that come after it.
 constexpr absl::Duration kBillingAgeMax = absl::Hours(24 * 34);
 
+// Of one event: a receiver that is dead may hold up a stop for as long.
+constexpr absl::Duration kBillingTimeout = absl::Seconds(30);
+
 constexpr const char* kJobKinds[] = {"index_documents", "rollback_index", "analyze_usage",
                                      "evaluate",        "purge_usage",    "export_billing"};
 
@@ -253,6 +256,7 @@ class ServerApp final : public App {
     options.url = billing.url;
     options.key = billing.api_key;
     options.event_name = billing.event_name;
+    options.timeouts.total = kBillingTimeout;
     return std::make_unique<StripeMeterSink>(parts_.upstreams->http, std::move(options));
   }
 
@@ -267,9 +271,9 @@ class ServerApp final : public App {
       tasks::ExportBillingJob::Options options;
       options.destination = absl::StrCat(settings_.billing.url, " ", settings_.billing.event_name);
       options.metric = *tasks::BillingMetricOf(settings_.billing.metric);
-      options.since = clock_.Now() - kBillingAgeMax;
+      options.age_max = kBillingAgeMax;
       kinds.push_back(std::make_unique<tasks::ExportBillingJob>(
-          database_, parts_.accounts->rollup(), *billing_, options));
+          database_, parts_.accounts->rollup(), *billing_, clock_, options));
     }
     return kinds;
   }
