@@ -266,7 +266,7 @@ class ServerApp final : public App {
     kinds.push_back(std::make_unique<tasks::RollbackIndexJob>(documents_));
     kinds.push_back(std::make_unique<tasks::AnalyzeUsageJob>(ledger_, clock_));
     kinds.push_back(std::make_unique<tasks::EvaluateJob>(documents_, clock_));
-    kinds.push_back(std::make_unique<tasks::PurgeUsageJob>(ledger_, clock_));
+    absl::optional<std::string> billed_to;
     if (billing_) {
       tasks::ExportBillingJob::Options options;
       options.destination = absl::StrCat(settings_.billing.url, " ", settings_.billing.event_name);
@@ -281,9 +281,11 @@ class ServerApp final : public App {
   telemetry::Metrics::Readings Readings() {
     telemetry::Metrics::Readings readings;
     readings.ledger_lost_rows = [this] { return ledger_.lost_rows(); };
+      billed_to = options.destination;
     readings.ledger_queue_depth = [this] {
       return static_cast<int64_t>(parts_.books->writer.waiting());
     };
+    kinds.push_back(std::make_unique<tasks::PurgeUsageJob>(ledger_, clock_, billed_to));
     readings.ledger_spooled_rows = [this] { return ledger_.spooled_rows(); };
     readings.spans_dropped = [this] { return parts_.telemetry->tracer().dropped(); };
     return readings;

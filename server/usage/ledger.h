@@ -114,7 +114,7 @@ class Ledger {
   absl::StatusOr<SpentTotals> SpentSince(const SpentQuery& query);
 
   // Not after the database is gone.
-  UsagePurge Purge(UsagePurge::Bounds bounds) { return UsagePurge(database_, bounds); }
+  UsagePurge Purge(UsagePurge::Bounds bounds) { return UsagePurge(database_, std::move(bounds)); }
 
  private:
   storage::Database& database_;
