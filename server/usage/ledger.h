@@ -59,6 +59,7 @@ class Ledger {
     uint64_t spool_bytes_max = uint64_t{1} << 30;
     // Of SpentSince, for the rows that are queued.
     absl::Duration settle_wait = absl::Seconds(2);
+    absl::Duration spool_retry = absl::Seconds(5);  // after the disk didn't let it be read
     bool is_on = true;  // off: Begin and End do nothing
   };
 
