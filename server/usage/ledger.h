@@ -27,6 +27,8 @@ namespace aibackend::usage {
 
 class WaitingRows;
 
+constexpr size_t kTotalsMax = 100'000;  // some ten megabytes of one answer
+
 // Totals over a span of time, one element a (model, status, user).
 struct UsageTotal {
   std::string model;
@@ -106,7 +108,8 @@ class Ledger {
   // For exports; not after the database is gone.
   UsageReader Read(UsageFilter filter) { return UsageReader(database_, std::move(filter)); }
 
-  // Requests created in [from, to), of one tenant or of all.
+  // Requests created in [from, to), of one tenant or of all. Fails with FIELD_OUT_OF_RANGE where
+  // there are more elements than kTotalsMax.
   absl::StatusOr<std::vector<UsageTotal>> Totals(
       absl::Time from, absl::Time to, const absl::optional<std::string>& tenant = absl::nullopt);
 

@@ -484,5 +484,20 @@ TEST_F(LedgerTest, TotalsCountASpanByModelUserAndStatus) {
   EXPECT_THAT(*ledger_->Totals(absl::FromUnixSeconds(300), absl::InfiniteFuture()), IsEmpty());
 }
 
+TEST_F(LedgerTest, TotalsOfTooManyUsersAreRefused) {
+  Execute(absl::StrCat(
+      "WITH RECURSIVE n (i) AS (VALUES (0) UNION ALL SELECT i + 1 FROM n WHERE i < ", kTotalsMax,
+      ") INSERT INTO requests (row_id, request_id, created_at, endpoint, user_id, model, status,"
+      " prompt, response, prompt_bytes, response_bytes, prompt_tokens, completion_tokens,"
+      " usage_estimated, cost_nano_usd, response_time_ms, ttft_ms, error_reason)"
+      " SELECT 'r' || i, '', i, '', 'u' || i, '', 'OK', '', '', 0, 0, 0, 0, 0, 0, 0, 0, '' FROM "
+      "n"));
+  EXPECT_EQ(ReasonOf(ledger_->Totals(absl::UnixEpoch(), absl::InfiniteFuture()).status()),
+            Reason::FIELD_OUT_OF_RANGE);
+  const auto fewer =
+      ledger_->Totals(absl::UnixEpoch() + absl::Microseconds(1), absl::InfiniteFuture());
+  EXPECT_EQ(fewer->size(), kTotalsMax);
+}
+
 }  // namespace
 }  // namespace aibackend::usage
