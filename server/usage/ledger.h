@@ -59,9 +59,9 @@ class Ledger {
     // One ledger a folder.
     std::string spool_folder;
     uint64_t spool_bytes_max = uint64_t{1} << 30;
+    absl::Duration spool_retry = absl::Seconds(5);  // after the disk didn't let it be read
     // Of SpentSince, for the rows that are queued.
     absl::Duration settle_wait = absl::Seconds(2);
-    absl::Duration spool_retry = absl::Seconds(5);  // after the disk didn't let it be read
     bool is_on = true;  // off: Begin and End do nothing
   };
 
@@ -102,9 +102,6 @@ class Ledger {
   // 8 MiB. A token is of any page with the same filter. Fails with PAGE_TOKEN_INVALID.
   absl::StatusOr<RequestPage> List(const UsageFilter& filter, int page_size,
                                    const std::string& page_token);
-  absl::StatusOr<RequestPage> List(int page_size, const std::string& page_token) {
-    return List({}, page_size, page_token);
-  }
   // For exports; not after the database is gone.
   UsageReader Read(UsageFilter filter) { return UsageReader(database_, std::move(filter)); }
 

@@ -58,7 +58,7 @@ class PurgeUsageJobTest : public ::testing::Test {
   // "id", or "id+" where the content is there.
   std::vector<std::string> Rows() {
     std::vector<std::string> rows;
-    const auto page = ledger_.List(1000, "");
+    const auto page = ledger_.List({}, 1000, "");
     for (const auto& row : page->rows) {
       EXPECT_EQ(row.prompt.empty(), row.response.empty());
       EXPECT_EQ(row.prompt.empty(), row.detail.empty());
