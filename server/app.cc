@@ -1,7 +1,6 @@
 #include "server/app.h"
 
 #include <algorithm>
-#include <atomic>
 #include <filesystem>
 #include <system_error>
 #include <thread>
@@ -44,6 +43,7 @@
 #include "server/telemetry/log.h"
 #include "server/telemetry_stack.h"
 #include "server/usage/ledger.h"
+#include "server/usage/periodic.h"
 
 namespace aibackend {
 namespace {
@@ -139,6 +139,11 @@ models::CallWatch WatchOf(TelemetryStack& telemetry, Clock& clock) {
 // one that it refuses would stop all that come after it.
 constexpr absl::Duration kBillingAgeMax = absl::Hours(24 * 34);
 
+// Of one event: a receiver that is dead may hold up a stop for as long.
+constexpr absl::Duration kBillingTimeout = absl::Seconds(30);
+
+constexpr absl::Duration kPurgePeriod = absl::Hours(1);
+
 constexpr const char* kJobKinds[] = {"index_documents", "rollback_index", "analyze_usage",
                                      "evaluate",        "purge_usage",    "export_billing"};
 
@@ -191,7 +196,7 @@ class ServerApp final : public App {
         admin_(core_) {}
 
   ~ServerApp() override {
-    timer_.Cancel(purge_timer_);
+    purging_.reset();
     Drain();
     parts_.telemetry->StopServing();
   }
@@ -206,7 +211,14 @@ class ServerApp final : public App {
     AIB_RETURN_IF_ERROR(parts_.telemetry->Serve(Readings()));
     AIB_RETURN_IF_ERROR(Listen());
     job_runner_.Start();
-    PurgeNowAndThen();
+    if (const jobs::Json params = PurgeParams(); !params.empty()) {
+      StartPurge(params);
+      purging_ =
+          std::make_unique<usage::Periodic>("starting the purge", kPurgePeriod, [this, params] {
+            StartPurge(params);
+            return absl::OkStatus();
+          });
+    }
     return absl::OkStatus();
   }
 
@@ -253,6 +265,7 @@ class ServerApp final : public App {
     options.url = billing.url;
     options.key = billing.api_key;
     options.event_name = billing.event_name;
+    options.timeouts.total = kBillingTimeout;
     return std::make_unique<StripeMeterSink>(parts_.upstreams->http, std::move(options));
   }
 
@@ -262,15 +275,17 @@ class ServerApp final : public App {
     kinds.push_back(std::make_unique<tasks::RollbackIndexJob>(documents_));
     kinds.push_back(std::make_unique<tasks::AnalyzeUsageJob>(ledger_, clock_));
     kinds.push_back(std::make_unique<tasks::EvaluateJob>(documents_, clock_));
-    kinds.push_back(std::make_unique<tasks::PurgeUsageJob>(ledger_, clock_));
+    absl::optional<std::string> billed_to;
     if (billing_) {
       tasks::ExportBillingJob::Options options;
       options.destination = absl::StrCat(settings_.billing.url, " ", settings_.billing.event_name);
       options.metric = *tasks::BillingMetricOf(settings_.billing.metric);
-      options.since = clock_.Now() - kBillingAgeMax;
+      options.age_max = kBillingAgeMax;
+      billed_to = options.destination;
       kinds.push_back(std::make_unique<tasks::ExportBillingJob>(
-          database_, parts_.accounts->rollup(), *billing_, options));
+          database_, parts_.accounts->rollup(), *billing_, clock_, options));
     }
+    kinds.push_back(std::make_unique<tasks::PurgeUsageJob>(ledger_, clock_, billed_to));
     return kinds;
   }
 
@@ -301,22 +316,23 @@ class ServerApp final : public App {
                                 {"job_id", job.ok() ? job->id.value : job.status().ToString()}});
   }
 
-  // A job a day where the settings have the ledger forget; of several servers one starts it.
-  void PurgeNowAndThen() {
+  // What the settings have the ledger forget; empty: nothing.
+  jobs::Json PurgeParams() const {
     jobs::Json params = jobs::Json::object();
     if (settings_.usage_retention_days > 0) params["days"] = settings_.usage_retention_days;
     if (settings_.content_retention_days > 0) {
       params["content_days"] = settings_.content_retention_days;
     }
-    if (params.empty()) return;
-    const bool queued = executor_.TrySubmit([this, params] {
-      const std::string day = absl::FormatTime("%Y-%m-%d", clock_.Now(), absl::UTCTimeZone());
-      const jobs::SubmitKey once{absl::StrCat("purge_usage ", day), params.dump()};
-      const auto job = job_runner_.Submit("purge_usage", params, "default", once);
-      if (!job.ok()) Log(Event::kPurgeFailed, {{"error", job.status().ToString()}});
-    });
-    if (!queued) Log(Event::kPurgeFailed, {{"error", "too many calls are waiting"}});
-    purge_timer_ = timer_.After(absl::Hours(1), [this] { PurgeNowAndThen(); });
+    return params;
+  }
+
+  // A job a day; of several servers one starts it. Its key begins with what no client can send.
+  void StartPurge(const jobs::Json& params) {
+    const std::string day = absl::FormatTime("%Y-%m-%d", clock_.Now(), absl::UTCTimeZone());
+    const std::string what = params.dump();
+    const jobs::SubmitKey once{absl::StrCat("\x1fpurge_usage ", day, " ", what), what};
+    const auto job = job_runner_.Submit("purge_usage", params, "default", once);
+    if (!job.ok()) Log(Event::kPurgeFailed, {{"error", job.status().ToString()}});
   }
 
   absl::Status Listen() {
@@ -366,7 +382,7 @@ class ServerApp final : public App {
   rpc::AiBackendService service_;
   rpc::AiBackendAdminService admin_;
   std::unique_ptr<grpc::Server> server_;
-  std::atomic<Timer::Handle> purge_timer_{0};  // the next one's
+  std::unique_ptr<usage::Periodic> purging_;  // null: nothing is purged
 };
 
 absl::StatusOr<Parts> OpenParts(const config::Settings& settings, Clock& clock,

@@ -90,7 +90,7 @@ class Exchange final : public net::HttpHandler {
     if ((status_ >= 200 && status_ < 300) || AlreadyExists()) return absl::OkStatus();
     auto reason = Reason::UPSTREAM_REJECTED_REQUEST;
     if (status_ == 429) reason = Reason::UPSTREAM_RATE_LIMITED;
-    // Another 409 is of two requests with one Idempotency-Key at once.
+    // Another 409 is of two requests about the same thing at once.
     if (status_ >= 500 || status_ == 408 || status_ == 409) reason = Reason::UPSTREAM_UNAVAILABLE;
     absl::Status error =
         MakeError(reason, absl::StrCat(origin_, " answered ", status_, " to the event ",
@@ -118,8 +118,8 @@ void StripeMeterSink::Send(const tasks::BillingEvent& event,
   request.url = options_.url;
   request.timeouts = options_.timeouts;
   request.response_bytes_max = kAnswerBytesMax;
-  request.headers = {{"Content-Type", "application/x-www-form-urlencoded"},
-                     {"Idempotency-Key", event.identifier}};
+  // No Idempotency-Key: it would repeat a failure for a day, and the identifier dedupes already.
+  request.headers = {{"Content-Type", "application/x-www-form-urlencoded"}};
   if (!options_.key.empty()) {
     request.headers.emplace_back("Authorization", absl::StrCat("Bearer ", options_.key));
   }

@@ -10,8 +10,8 @@
 namespace aibackend {
 
 // Posts each event as Stripe takes meter events (docs.stripe.com/api/billing/meter-event/create):
-// a form of event_name, timestamp, identifier, payload[stripe_customer_id] and payload[value], with
-// the identifier as Idempotency-Key too. Thread-safe.
+// a form of event_name, timestamp, identifier, payload[stripe_customer_id] and payload[value].
+// Thread-safe.
 //
 // 2xx is accepted, and so is 400 or 409 that says that the identifier already exists. Errors:
 // UPSTREAM_RATE_LIMITED (429), UPSTREAM_UNAVAILABLE (5xx, 408, any other 409) and those of the

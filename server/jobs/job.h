@@ -58,6 +58,9 @@ class JobContext {
   // Remembers progress; it is written to the database a few times a second. The lease is renewed
   // whether a job reports or not.
   virtual void ReportProgress(int64_t done, int64_t total, absl::string_view message) = 0;
+  // What was done so far stays done, and a next attempt goes on behind it: should this one fail for
+  // now, it doesn't count.
+  virtual void NoteAdvance() = 0;
   // Not OK once the job should stop: cancelled, its lease lost, or the process draining. Ask
   // between steps, and return this status.
   virtual absl::Status CheckAlive() = 0;
@@ -67,7 +70,8 @@ class JobContext {
 //
 // Run() may be called again for the same job after a crash, with the same params: its effect must
 // be idempotent. It returns the result as JSON, or a status: codes UNAVAILABLE, ABORTED,
-// DEADLINE_EXCEEDED and RESOURCE_EXHAUSTED are tried again with backoff, all others end the job.
+// DEADLINE_EXCEEDED and RESOURCE_EXHAUSTED are tried again with backoff, and not before their
+// Retry-After; all others end the job.
 class JobKind {
  public:
   virtual ~JobKind() = default;

@@ -233,15 +233,16 @@ absl::Status JobQueue::Succeed(const Job& job, const std::string& result) {
 }
 
 absl::Status JobQueue::Fail(const Job& job, absl::string_view reason, absl::string_view message,
-                            absl::optional<absl::Time> retry_at) {
+                            absl::optional<absl::Time> retry_at, bool counts) {
   const absl::string_view kept = Utf8Prefix(message, kMessageBytesMax);
   std::vector<Value> parameters = {std::string(reason), std::string(kept),
                                    absl::ToUnixMicros(retry_at.value_or(clock_.Now()))};
   if (retry_at) {
+    parameters.emplace_back(int64_t{counts ? 0 : 1});
     return Report(job,
                   AIB_REPORT_SET
                   " status = 'QUEUED', run_at = $9, worker = NULL, error_reason = $7,"
-                  " error_message = $8" AIB_REPORT_WHERE,
+                  " error_message = $8, attempts = attempts - $10" AIB_REPORT_WHERE,
                   std::move(parameters));
   }
   return Report(job,

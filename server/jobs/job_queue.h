@@ -50,9 +50,10 @@ class JobQueue {
   // Renews the lease and stores the progress.
   absl::Status Heartbeat(const Job& job, const JobProgress& progress, absl::Duration lease);
   absl::Status Succeed(const Job& job, const std::string& result);
-  // Ends the job, or queues it again at `retry_at`.
+  // Ends the job, or queues it again at `retry_at`; where it doesn't count, as if the attempt had
+  // not been.
   absl::Status Fail(const Job& job, absl::string_view reason, absl::string_view message,
-                    absl::optional<absl::Time> retry_at);
+                    absl::optional<absl::Time> retry_at, bool counts = true);
   // Gives the job back, for a worker that shuts down: it is due at once and the attempt does not
   // count.
   absl::Status Release(const Job& job);

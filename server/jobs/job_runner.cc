@@ -64,7 +64,8 @@ struct JobRunner::Impl {
   void Run(Job job);
   void Finish(Running& running, const absl::StatusOr<Json>& result);
   absl::Status ReportEnd(const Running& running, const absl::StatusOr<Json>& result);
-  absl::Status ReportFailure(const Job& job, const absl::Status& failure);
+  absl::Status ReportFailure(const Job& job, const absl::Status& failure, bool advanced);
+  bool IsTriedAgain(const Job& job, const absl::Status& failure, bool advanced) const;
   bool PauseBeforeReport(const Running& running);
   absl::Duration Backoff(int attempt);
 
@@ -105,6 +106,11 @@ class JobRunner::Impl::Running final : public JobContext {
     if (!std::exchange(progress_changed, true)) runner_.leases_changed.Signal();
   }
 
+  void NoteAdvance() override {
+    absl::MutexLock lock(&runner_.mutex);
+    advanced = true;
+  }
+
   absl::Status CheckAlive() override {
     absl::MutexLock lock(&runner_.mutex);
     if (lost) return absl::AbortedError("the job's lease was lost");
@@ -125,6 +131,7 @@ class JobRunner::Impl::Running final : public JobContext {
  public:
   JobProgress progress ABSL_GUARDED_BY(runner_.mutex);
   bool progress_changed ABSL_GUARDED_BY(runner_.mutex) = false;
+  bool advanced ABSL_GUARDED_BY(runner_.mutex) = false;
   bool lost ABSL_GUARDED_BY(runner_.mutex) = false;
   absl::Time renewed_at ABSL_GUARDED_BY(runner_.mutex);
   absl::Time asked_at ABSL_GUARDED_BY(runner_.mutex) = renewed_at;  // for the last renewal
@@ -295,8 +302,12 @@ void JobRunner::Impl::Finish(Running& running, const absl::StatusOr<Json>& resul
   }
   spdlog::info("jobs: {} {} attempt {} ended: {}", job.kind, job.id.value, job.attempts,
                result.ok() ? "OK" : ReasonName(ReasonOf(result.status())));
-  const bool is_over =
-      result.ok() || !MayPass(result.status()) || job.attempts >= options.attempts_max;
+  bool advanced = false;
+  {
+    absl::MutexLock lock(&mutex);
+    advanced = running.advanced;
+  }
+  const bool is_over = result.ok() || !IsTriedAgain(job, result.status(), advanced);
   if (is_over && options.on_end) {
     options.on_end(job.kind, result.ok() ? JobStatus::kSucceeded : JobStatus::kFailed);
   }
@@ -306,24 +317,35 @@ absl::Status JobRunner::Impl::ReportEnd(const Running& running,
                                         const absl::StatusOr<Json>& result) {
   Job job = running.job();
   bool draining = false;
+  bool advanced = false;
   {
     absl::MutexLock lock(&mutex);
     if (running.lost) return absl::AbortedError("its lease was lost");
     job.progress = running.progress;
     draining = stopping;
+    advanced = running.advanced;
   }
   if (result.ok()) return queue.Succeed(job, ResultText(*result));
   if (draining && MayPass(result.status()) && job.attempts <= options.attempts_max) {
     return queue.Release(job);
   }
-  return ReportFailure(job, result.status());
+  return ReportFailure(job, result.status(), advanced);
 }
 
-absl::Status JobRunner::Impl::ReportFailure(const Job& job, const absl::Status& failure) {
+bool JobRunner::Impl::IsTriedAgain(const Job& job, const absl::Status& failure,
+                                   bool advanced) const {
+  return MayPass(failure) && (advanced || job.attempts < options.attempts_max);
+}
+
+absl::Status JobRunner::Impl::ReportFailure(const Job& job, const absl::Status& failure,
+                                            bool advanced) {
   const std::string& reason = ReasonName(ReasonOf(failure));
   if (!MayPass(failure)) return queue.Fail(job, reason, failure.message(), absl::nullopt);
-  if (job.attempts < options.attempts_max) {
-    return queue.Fail(job, reason, failure.message(), clock.Now() + Backoff(job.attempts));
+  if (IsTriedAgain(job, failure, advanced)) {
+    const absl::Duration asked =
+        std::min(RetryAfterOf(failure).value_or(absl::ZeroDuration()), options.retry_after_max);
+    const absl::Time retry_at = clock.Now() + std::max(asked, Backoff(job.attempts));
+    return queue.Fail(job, reason, failure.message(), retry_at, /*counts=*/!advanced);
   }
   return queue.Fail(
       job, reason,

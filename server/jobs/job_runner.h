@@ -20,7 +20,8 @@ namespace aibackend::jobs {
 // Thread-safe. Knows no job kind by name. Submit works without Start, for a process that only takes
 // jobs in.
 //
-// A job that fails for now is tried again, attempts_max times in all; an exception that escapes a
+// A job that fails for now is tried again, attempts_max times in all, but for attempts that
+// advanced it (JobContext::NoteAdvance); an exception that escapes a
 // kind ends its job with INTERNAL. Leases are renewed every third of their time on a thread of
 // their own, so a long step of a job doesn't lose its lease.
 class JobRunner {
@@ -40,6 +41,7 @@ class JobRunner {
     // "Exponential Backoff and Jitter", AWS Architecture Blog 2015).
     absl::Duration backoff_start = absl::Seconds(1);
     absl::Duration backoff_max = absl::Seconds(60);
+    absl::Duration retry_after_max = absl::Hours(1);  // what a Retry-After can ask for
   };
 
   JobRunner(JobQueue& queue, IdSource& ids, Clock& clock,

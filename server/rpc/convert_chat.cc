@@ -372,7 +372,8 @@ void Price(const usage::PriceBook& prices, usage::RequestRow& row) {
   const usage::Priced priced = prices.Cost(row.model, {row.prompt_tokens, row.completion_tokens,
                                                        row.cached_tokens, row.reasoning_tokens});
   row.cost = priced.cost;
-  row.price_unknown = priced.unknown;
+  // Nothing costs nothing, whatever the price.
+  row.price_unknown = priced.unknown && row.prompt_tokens + row.completion_tokens > 0;
   row.price_version = priced.price_version;
 }
 

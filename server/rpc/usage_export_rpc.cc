@@ -56,6 +56,10 @@ class ExportCall final : public grpc::ServerWriteReactor<v1::BodyPiece> {
 
   void ReadBatch() {
     if (is_cancelled_) return End(MakeError(Reason::CANCELLED, "the client left"));
+    if (!any_written_) {
+      // An export that ends OK has every row that ended before it began.
+      if (absl::Status settled = core_.ledger.Settle(); !settled.ok()) return End(settled);
+    }
     const auto rows = reader_->Next();
     if (!rows.ok()) return End(rows.status());
     for (const usage::RequestRow& row : *rows) {

@@ -11,6 +11,7 @@
 #include "absl/random/random.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "absl/types/optional.h"
 #include "server/base/status.h"
 #include "server/base/text.h"
 #include "spdlog/spdlog.h"
@@ -41,7 +42,7 @@ struct GroupWriter::Impl {
   Impl(Database& db, Options opts) : database(db), options(opts), thread([this] { Run(); }) {}
 
   void Run();
-  std::vector<Queued> NextBatch();
+  absl::optional<std::vector<Queued>> NextBatch();
   absl::Status Commit(absl::Span<const Queued> batch);
   void DropQueue(const absl::Status& status);
   absl::Status WriteAll(absl::Span<const Queued> writes);
@@ -61,6 +62,7 @@ struct GroupWriter::Impl {
   uint64_t finished_count ABSL_GUARDED_BY(mutex) = 0;
   uint64_t flush_to ABSL_GUARDED_BY(mutex) = 0;        // a count: commit at once up to it
   absl::Time oldest_queued_at ABSL_GUARDED_BY(mutex);  // of `queue`
+  absl::Time call_done_at ABSL_GUARDED_BY(mutex) = absl::InfiniteFuture();
   absl::Time give_up_at ABSL_GUARDED_BY(mutex) = absl::InfiniteFuture();  // set when stopping
   bool stopping ABSL_GUARDED_BY(mutex) = false;
   std::shared_ptr<const Hooks> hooks ABSL_GUARDED_BY(mutex) = std::make_shared<Hooks>();
@@ -101,6 +103,12 @@ bool GroupWriter::Enqueue(Write write, OnDropped on_dropped) {
   return true;
 }
 
+void GroupWriter::CallDoneAfter(absl::Duration pause) {
+  absl::MutexLock lock(&impl_->mutex);
+  impl_->call_done_at = std::min(impl_->call_done_at, absl::Now() + pause);
+  impl_->work_changed.Signal();
+}
+
 size_t GroupWriter::waiting() const {
   absl::MutexLock lock(&impl_->mutex);
   return impl_->queue.size() + impl_->in_batch;
@@ -120,17 +128,23 @@ bool GroupWriter::Flush(absl::Duration timeout) {
 
 void GroupWriter::Impl::Run() {
   for (;;) {
-    const std::vector<Queued> batch = NextBatch();
-    if (batch.empty()) return;
-    if (absl::Status gave_up = Commit(batch); !gave_up.ok()) return DropQueue(gave_up);
+    const auto batch = NextBatch();
+    if (!batch) return;
+    if (absl::Status gave_up = Commit(*batch); !gave_up.ok()) return DropQueue(gave_up);
     Call(&Hooks::on_batch_done);
   }
 }
 
-// Waits for work and for its time. Empty when stopping and nothing is left.
-std::vector<Queued> GroupWriter::Impl::NextBatch() {
+// Waits for work and for its time. Empty when it is time for the hook alone, absent when stopping
+// and nothing is left.
+absl::optional<std::vector<Queued>> GroupWriter::Impl::NextBatch() {
   absl::MutexLock lock(&mutex);
-  while (queue.empty() && !stopping) work_changed.Wait(&mutex);
+  while (queue.empty() && !stopping && absl::Now() < call_done_at) {
+    work_changed.WaitWithDeadline(&mutex, call_done_at);
+  }
+  if (queue.empty() && stopping) return absl::nullopt;
+  call_done_at = absl::InfiniteFuture();
+  if (queue.empty()) return std::vector<Queued>();
   while (!stopping && queue.size() < options.batch_max && finished_count >= flush_to) {
     if (work_changed.WaitWithDeadline(&mutex, oldest_queued_at + interval)) break;
   }

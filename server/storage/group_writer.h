@@ -45,7 +45,7 @@ class GroupWriter {
     // time, before the pause or, when stopping, before the writer gives up.
     std::function<void()> on_unavailable;
     // A batch was dealt with while the database was there: each of its writes was committed, or
-    // dropped for a reason of its own. Called after Flush was told.
+    // dropped for a reason of its own. Called after Flush was told; and as CallDoneAfter says.
     std::function<void()> on_batch_done;
   };
 
@@ -60,6 +60,10 @@ class GroupWriter {
   // Queues `write` and returns at once. False when the queue is full, or the time to drain is over:
   // the caller decides what to lose, and logs it (`on_dropped` is not called then).
   [[nodiscard]] bool Enqueue(Write write, OnDropped on_dropped = {});
+
+  // The hook on_batch_done is called once this has passed, or before that after a batch; not where
+  // the writer stops first. Of several times the earliest holds. May be called from a hook.
+  void CallDoneAfter(absl::Duration pause);
 
   // Writes that aren't committed yet.
   size_t waiting() const;

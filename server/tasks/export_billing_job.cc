@@ -28,7 +28,7 @@ constexpr char kRowsAhead[] =
 
 constexpr char kRows[] =
     "SELECT rolled, row_id, created_at, tenant, prompt_tokens + completion_tokens, cost_nano_usd,"
-    " price_unknown FROM requests WHERE (rolled, row_id) > ($1, $2) AND rolled <= $3"
+    " price_unknown, replay_of FROM requests WHERE (rolled, row_id) > ($1, $2) AND rolled <= $3"
     " ORDER BY rolled, row_id LIMIT $4";
 
 constexpr char kAdvance[] =
@@ -45,21 +45,17 @@ int64_t ValueOf(const Row& row, BillingMetric metric) {
     case BillingMetric::kRequests:
       break;
   }
-  return 1;
+  return row.Text(7).empty() ? 1 : 0;  // a replay was paid with the first
 }
 
-// The events of one batch that are under way, and how each ended. Shared with the sink's callbacks.
+// Some events that are under way, and how each ended. Shared with the sink's callbacks.
 class Flight {
  public:
   explicit Flight(size_t events) : accepted_(events) {}
 
-  // Waits for room. False once an event has failed: then no further one is sent.
+  // False once an event has failed: then no further one is sent.
   bool Begin() {
     absl::MutexLock lock(&mutex_);
-    const auto may_go = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return under_way_ < ExportBillingJob::kEventsInFlightMax || !failure_.ok();
-    };
-    mutex_.Await(absl::Condition(&may_go));
     if (!failure_.ok()) return false;
     ++under_way_;
     return true;
@@ -105,8 +101,12 @@ absl::optional<BillingMetric> BillingMetricOf(absl::string_view name) {
 }
 
 ExportBillingJob::ExportBillingJob(storage::Database& database, usage::Rollup& rollup,
-                                   BillingSink& sink, Options options)
-    : database_(database), rollup_(rollup), sink_(sink), options_(std::move(options)) {}
+                                   BillingSink& sink, Clock& clock, Options options)
+    : database_(database),
+      rollup_(rollup),
+      sink_(sink),
+      clock_(clock),
+      options_(std::move(options)) {}
 
 absl::Status ExportBillingJob::Validate(const Json& params) const {
   if (params.is_null()) return absl::OkStatus();
@@ -129,18 +129,26 @@ absl::StatusOr<Json> ExportBillingJob::Run(const Json& params, jobs::JobContext&
   AIB_RETURN_IF_ERROR(Open(cursor, last, rows));
   int64_t events = 0;
   int64_t skipped = 0;
+  std::vector<Entry> entries;
+  absl::Span<const Entry> left;
   for (;;) {
     context.ReportProgress(events + skipped, rows, "sending events");
-    AIB_ASSIGN_OR_RETURN(const std::vector<Entry> entries, ReadEntries(cursor, last));
-    if (entries.empty()) break;
+    if (left.empty()) {
+      AIB_ASSIGN_OR_RETURN(entries, ReadEntries(cursor, last));
+      left = entries;
+    }
+    if (left.empty()) break;
+    const absl::Span<const Entry> window = WindowOf(left);
     size_t accepted = 0;
-    const absl::Status sent = SendAll(entries, context, accepted);
+    const absl::Status sent = SendAll(window, context, accepted);
     if (accepted > 0) {
-      cursor = entries[accepted - 1].cursor;
+      cursor = window[accepted - 1].cursor;
       AIB_RETURN_IF_ERROR(Advance(cursor));
+      context.NoteAdvance();
     }
     AIB_RETURN_IF_ERROR(sent);
-    for (const Entry& entry : entries) ++(entry.event ? events : skipped);
+    for (const Entry& entry : window) ++(entry.event ? events : skipped);
+    left.remove_prefix(window.size());
   }
   return Json{{"events", events}, {"skipped", skipped}};
 }
@@ -162,6 +170,7 @@ absl::Status ExportBillingJob::Open(Cursor& cursor, int64_t& last, int64_t& rows
 absl::StatusOr<std::vector<ExportBillingJob::Entry>> ExportBillingJob::ReadEntries(
     const Cursor& after, int64_t last) {
   std::vector<Entry> entries;
+  const absl::Time since = clock_.Now() - options_.age_max;
   AIB_RETURN_IF_ERROR(database_.Read([&](Session& session) {
     entries.clear();
     return session.Query(
@@ -169,7 +178,7 @@ absl::StatusOr<std::vector<ExportBillingJob::Entry>> ExportBillingJob::ReadEntri
           Entry entry{{row.Int(0), row.Text(1)}, absl::nullopt};
           const absl::Time at = absl::FromUnixMicros(row.Int(2));
           const int64_t value = ValueOf(row, options_.metric);
-          if (value > 0 && at >= options_.since) {
+          if (value > 0 && at >= since) {
             entry.event = {absl::StrCat("aib_", entry.cursor.row_id), row.Text(3), at, value};
           }
           entries.push_back(std::move(entry));
@@ -178,8 +187,18 @@ absl::StatusOr<std::vector<ExportBillingJob::Entry>> ExportBillingJob::ReadEntri
   return entries;
 }
 
+// The first of `entries`, with as many events as may be under way at once.
+absl::Span<const ExportBillingJob::Entry> ExportBillingJob::WindowOf(
+    absl::Span<const Entry> entries) {
+  size_t size = 0;
+  for (int events = 0; size < entries.size() && events < kEventsInFlightMax; ++size) {
+    if (entries[size].event) ++events;
+  }
+  return entries.first(size);
+}
+
 // What is under way when it must stop is waited for: the sink bounds that.
-absl::Status ExportBillingJob::SendAll(const std::vector<Entry>& entries, jobs::JobContext& context,
+absl::Status ExportBillingJob::SendAll(absl::Span<const Entry> entries, jobs::JobContext& context,
                                        size_t& accepted) {
   const auto flight = std::make_shared<Flight>(entries.size());
   absl::Status alive;

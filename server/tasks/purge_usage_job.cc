@@ -45,7 +45,8 @@ absl::Status PurgeUsageJob::Validate(const Json& params) const {
 absl::StatusOr<Json> PurgeUsageJob::Run(const Json& json, jobs::JobContext& context) {
   AIB_ASSIGN_OR_RETURN(const PurgeParams params, ParseParams(json));
   const absl::Time now = clock_.Now();
-  UsagePurge purge = ledger_.Purge({Before(now, params.days), Before(now, params.content_days)});
+  UsagePurge purge =
+      ledger_.Purge({Before(now, params.days), Before(now, params.content_days), billed_to_});
   for (bool has_more = true; has_more;) {
     AIB_RETURN_IF_ERROR(context.CheckAlive());
     AIB_ASSIGN_OR_RETURN(has_more, purge.Step());

@@ -26,10 +26,10 @@ constexpr char kInterrupt[] =
   "SELECT model, user_id, status, COUNT(*), CAST(SUM(prompt_tokens) AS BIGINT),"               \
   " CAST(SUM(completion_tokens) AS BIGINT), CAST(SUM(cost_nano_usd) AS BIGINT) FROM requests " \
   "WHERE created_at >= $1 AND created_at < $2"
-#define AIB_GROUPED " GROUP BY model, user_id, status ORDER BY model, user_id, status"
+#define AIB_GROUPED " GROUP BY model, user_id, status ORDER BY model, user_id, status LIMIT $3"
 
 constexpr char kTotals[] = AIB_TOTALS_OF AIB_GROUPED;
-constexpr char kTotalsOfTenant[] = AIB_TOTALS_OF " AND tenant = $3" AIB_GROUPED;
+constexpr char kTotalsOfTenant[] = AIB_TOTALS_OF " AND tenant = $4" AIB_GROUPED;
 
 }  // namespace
 
@@ -94,7 +94,9 @@ absl::StatusOr<RequestPage> Ledger::List(const UsageFilter& filter, int page_siz
 
 absl::StatusOr<std::vector<UsageTotal>> Ledger::Totals(absl::Time from, absl::Time to,
                                                        const absl::optional<std::string>& tenant) {
-  std::vector<Value> parameters = {absl::ToUnixMicros(from), absl::ToUnixMicros(to)};
+  // One more than may be tells that there are too many.
+  std::vector<Value> parameters = {absl::ToUnixMicros(from), absl::ToUnixMicros(to),
+                                   static_cast<int64_t>(kTotalsMax) + 1};
   if (tenant) parameters.emplace_back(*tenant);
   std::vector<UsageTotal> totals;
   AIB_RETURN_IF_ERROR(database_.Read([&](Session& session) {
@@ -105,7 +107,11 @@ absl::StatusOr<std::vector<UsageTotal>> Ledger::Totals(absl::Time from, absl::Ti
                         row.Int(4), row.Int(5), NanoUsd{row.Int(6)}});
     });
   }));
-  return totals;
+  if (totals.size() <= kTotalsMax) return totals;
+  return MakeError(Reason::FIELD_OUT_OF_RANGE,
+                   absl::StrCat("there are more than ", kTotalsMax,
+                                " combinations of model, status and user: ask for fewer days, or "
+                                "for one tenant"));
 }
 
 absl::StatusOr<SpentTotals> Ledger::SpentSince(const SpentQuery& query) {

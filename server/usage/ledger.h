@@ -27,6 +27,8 @@ namespace aibackend::usage {
 
 class WaitingRows;
 
+constexpr size_t kTotalsMax = 100'000;  // some ten megabytes of one answer
+
 // Totals over a span of time, one element a (model, status, user).
 struct UsageTotal {
   std::string model;
@@ -57,6 +59,7 @@ class Ledger {
     // One ledger a folder.
     std::string spool_folder;
     uint64_t spool_bytes_max = uint64_t{1} << 30;
+    absl::Duration spool_retry = absl::Seconds(5);  // after the disk didn't let it be read
     // Of SpentSince, for the rows that are queued.
     absl::Duration settle_wait = absl::Seconds(2);
     bool is_on = true;  // off: Begin and End do nothing
@@ -99,13 +102,11 @@ class Ledger {
   // 8 MiB. A token is of any page with the same filter. Fails with PAGE_TOKEN_INVALID.
   absl::StatusOr<RequestPage> List(const UsageFilter& filter, int page_size,
                                    const std::string& page_token);
-  absl::StatusOr<RequestPage> List(int page_size, const std::string& page_token) {
-    return List({}, page_size, page_token);
-  }
   // For exports; not after the database is gone.
   UsageReader Read(UsageFilter filter) { return UsageReader(database_, std::move(filter)); }
 
-  // Requests created in [from, to), of one tenant or of all.
+  // Requests created in [from, to), of one tenant or of all. Fails with FIELD_OUT_OF_RANGE where
+  // there are more elements than kTotalsMax.
   absl::StatusOr<std::vector<UsageTotal>> Totals(
       absl::Time from, absl::Time to, const absl::optional<std::string>& tenant = absl::nullopt);
 
@@ -114,7 +115,7 @@ class Ledger {
   absl::StatusOr<SpentTotals> SpentSince(const SpentQuery& query);
 
   // Not after the database is gone.
-  UsagePurge Purge(UsagePurge::Bounds bounds) { return UsagePurge(database_, bounds); }
+  UsagePurge Purge(UsagePurge::Bounds bounds) { return UsagePurge(database_, std::move(bounds)); }
 
  private:
   storage::Database& database_;

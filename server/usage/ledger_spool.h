@@ -45,8 +45,6 @@ class LedgerSpool {
   bool ClearIfEndsAt(uint64_t end);
   void Clear();
 
-  absl::StatusOr<bool> HasRows() { return spool_.HasRecords(); }
-
  private:
   void Complain(const absl::Status& status);
   // Each on its own: those that the database refuses are lost.

@@ -84,9 +84,6 @@ class PriceBook {
   // absent as above.
   absl::optional<int64_t> DearestPerMillion(absl::Span<const std::string> models) const;
 
-  // Looks for prices of other processes now.
-  absl::Status Refresh(absl::Duration timeout) { return polling_->RunNow(timeout); }
-
  private:
   struct InForce {
     PriceValues values;

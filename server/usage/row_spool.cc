@@ -21,6 +21,8 @@ namespace {
 constexpr absl::string_view kMagic = "AIBSPL01";
 constexpr uint64_t kStart = 8;  // of the first record
 
+constexpr size_t kCopyBytes = size_t{1} << 20;  // at a time
+
 struct Head {
   uint32_t bytes = 0;
   uint32_t crc = 0;  // of `bytes` and of what follows
@@ -37,12 +39,13 @@ absl::Status Failed(absl::string_view what, const std::string& path) {
   return absl::UnavailableError(absl::StrCat("cannot ", what, " ", path, ": ", strerror(errno)));
 }
 
-// False at an error, and where the file ends before.
+// False at an error, with `errno`, and so where the file ends before.
 bool ReadAt(int fd, void* bytes, size_t size, uint64_t offset) {
   auto* next = static_cast<char*>(bytes);
   while (size > 0) {
     const ssize_t got = pread(fd, next, size, static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
+    if (got == 0) errno = ENODATA;
     if (got <= 0) return false;
     next += got;
     offset += static_cast<uint64_t>(got);
@@ -63,18 +66,18 @@ bool WriteAt(int fd, absl::string_view bytes, uint64_t offset) {
 }
 
 struct Found {
-  uint64_t next = 0;      // where the record behind it begins
+  uint64_t next = 0;      // where the record behind it begins; 0: none can be here
   bool is_whole = false;  // its checksum is right
 };
 
-// Reads the record at `offset` of a file that ends at `end`; absent where none can be there.
+// Reads the record at `offset` of a file that ends at `end`. Absent: the disk doesn't give it, and
+// `errno` says why.
 absl::optional<Found> ReadRecord(int fd, uint64_t offset, uint64_t end, std::string& record) {
   Head head;
-  if (offset + sizeof head > end || !ReadAt(fd, &head, sizeof head, offset)) return absl::nullopt;
+  if (offset + sizeof head > end) return Found();
+  if (!ReadAt(fd, &head, sizeof head, offset)) return absl::nullopt;
   const uint64_t next = offset + sizeof head + head.bytes;
-  if (head.bytes == 0 || head.bytes > RowSpool::kRecordBytesMax || next > end) {
-    return absl::nullopt;
-  }
+  if (head.bytes == 0 || head.bytes > RowSpool::kRecordBytesMax || next > end) return Found();
   record.resize(head.bytes);
   if (!ReadAt(fd, record.data(), record.size(), offset + sizeof head)) return absl::nullopt;
   return Found{next, CrcOf(head.bytes, record) == head.crc};
@@ -136,15 +139,57 @@ absl::Status RowSpool::FindEnd() {
   if (start.size() == kStart) {
     end_ = kStart;
     std::string record;
-    while (const auto found = ReadRecord(fd_, end_, file_end, record)) end_ = found->next;
+    for (;;) {
+      const auto found = ReadRecord(fd_, end_, file_end, record);
+      if (!found) return Failed("read", path());
+      if (found->next == 0) break;
+      end_ = found->next;
+    }
   }
-  if (end_ < file_end) {
-    spdlog::warn("usage: the last {} bytes of {} are no whole record, and cut", file_end - end_,
-                 path());
-    if (ftruncate(fd_, static_cast<off_t>(end_)) != 0) return Failed("cut", path());
-  }
+  if (end_ < file_end) return CutAfterEnd(file_end);
   if (file_end == 0) SyncFolder(options_.folder);  // it is new
   return absl::OkStatus();
+}
+
+absl::Status RowSpool::CutAfterEnd(uint64_t file_end) {
+  // Before the first record's place there is nothing to keep.
+  if (end_ >= kStart) {
+    if (absl::Status kept = KeepAside(end_, file_end); !kept.ok()) return kept;
+    spdlog::warn("usage: the last {} bytes of {} are no whole record: they are moved to {}.bad",
+                 file_end - end_, path(), path());
+  }
+  if (ftruncate(fd_, static_cast<off_t>(end_)) != 0) return Failed("cut", path());
+  return absl::OkStatus();
+}
+
+// Appends these bytes to the file of the bad ones, which begins anew where it would be too large.
+absl::Status RowSpool::KeepAside(uint64_t from, uint64_t to) {
+  const std::string aside = path() + ".bad";
+  const int fd = open(aside.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+                      S_IRUSR | S_IWUSR);
+  if (fd < 0) return Failed("open", aside);
+  struct stat about {};
+  absl::Status status = fstat(fd, &about) == 0 ? absl::OkStatus() : Failed("look at", aside);
+  auto end = static_cast<uint64_t>(about.st_size);
+  if (end + (to - from) > options_.bytes_max) {
+    end = 0;
+    if (ftruncate(fd, 0) != 0) status = Failed("cut", aside);
+  }
+  std::string bytes;
+  while (status.ok() && from < to) {
+    bytes.resize(std::min<uint64_t>(kCopyBytes, to - from));
+    if (!ReadAt(fd_, bytes.data(), bytes.size(), from)) {
+      status = Failed("read", path());
+    } else if (!WriteAt(fd, bytes, end)) {
+      status = Failed("write", aside);
+    }
+    from += bytes.size();
+    end += bytes.size();
+  }
+  if (status.ok() && fdatasync(fd) != 0) status = Failed("sync", aside);
+  close(fd);
+  if (status.ok()) SyncFolder(options_.folder);
+  return status;
 }
 
 absl::Status RowSpool::Append(absl::Span<const std::string> records) {
@@ -210,7 +255,10 @@ absl::StatusOr<RowSpool::Progress> RowSpool::Read(
     progress.at_end = progress.next >= end_;
     if (progress.at_end) return progress;
     const auto found = ReadRecord(fd_, progress.next, end_, record);
-    if (!found) return absl::UnavailableError(absl::StrCat("cannot read ", path()));
+    if (!found) return Failed("read", path());
+    if (found->next == 0) {
+      return absl::UnavailableError(absl::StrCat("cannot read ", path(), ": it has changed"));
+    }
     progress.next = found->next;
     if (found->is_whole) {
       on_record(record);
@@ -240,14 +288,6 @@ absl::Status RowSpool::ClearLocked() {
   if (ftruncate(fd_, 0) != 0) return Failed("cut", path());
   end_ = 0;
   return absl::OkStatus();
-}
-
-absl::StatusOr<bool> RowSpool::HasRecords() {
-  absl::MutexLock lock(&mutex_);
-  absl::Status status = Open(/*may_make=*/false);
-  if (absl::IsNotFound(status)) return false;
-  if (!status.ok()) return status;
-  return end_ > kStart;
 }
 
 }  // namespace aibackend::usage

@@ -20,11 +20,12 @@ namespace aibackend::usage {
 // object a folder. Nothing is opened or made before it is needed.
 //
 // A record is its length, a CRC-32 and its bytes. Where the file stops making sense it is cut: that
-// is the record whose writing a kill cut short. A record in the midst whose checksum is wrong is
+// is the record whose writing a kill cut short, or a damaged length with records behind it. What is
+// cut is appended to ledger.spool.bad before. A record in the midst whose checksum is wrong is
 // passed over and counted. A file that is no spool is renamed to ledger.spool.foreign.
 //
-// Errors are codes of absl: UNAVAILABLE (the disk: full, read-only, gone), RESOURCE_EXHAUSTED (it
-// would be larger than `bytes_max`).
+// Errors are codes of absl: UNAVAILABLE (the disk: full, read-only, unreadable, gone; the file is
+// left as it is), RESOURCE_EXHAUSTED (it would be larger than `bytes_max`).
 class RowSpool {
  public:
   struct Options {
@@ -57,14 +58,13 @@ class RowSpool {
   // Empties it.
   absl::Status Clear();
 
-  // True if it holds a record. Fails where that can't be told.
-  absl::StatusOr<bool> HasRecords();
-
   static constexpr uint32_t kRecordBytesMax = 64u << 20;
 
  private:
   absl::Status Open(bool may_make) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status FindEnd() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CutAfterEnd(uint64_t file_end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status KeepAside(uint64_t from, uint64_t to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status ClearLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string path() const { return options_.folder + "/ledger.spool"; }
 

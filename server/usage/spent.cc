@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/base/status.h"
+#include "server/usage/prices.h"
 #include "server/usage/rollup.h"
 
 namespace aibackend::usage {
@@ -35,20 +36,9 @@ std::string SubjectIs(const SpentQuery& query, absl::string_view suffix,
   return sql;
 }
 
-// Sums of (tokens, money) since the day's number or time $1, and of all.
-constexpr char kSums[] =
-    "SELECT CAST(COALESCE(SUM(CASE WHEN at >= $1 THEN tokens ELSE 0 END), 0) AS BIGINT),"
-    " CAST(COALESCE(SUM(CASE WHEN at >= $1 THEN money ELSE 0 END), 0) AS BIGINT),"
-    " CAST(COALESCE(SUM(tokens), 0) AS BIGINT), CAST(COALESCE(SUM(money), 0) AS BIGINT) FROM (";
-
-absl::Status AddSums(Session& session, const std::string& rows,
-                     const std::vector<Value>& parameters, SpentTotals& totals) {
-  return session.Query(absl::StrCat(kSums, rows, ") AS used"), parameters, [&](const Row& row) {
-    totals.day.tokens += row.Int(0);
-    totals.day.money.value += row.Int(1);
-    totals.month.tokens += row.Int(2);
-    totals.month.money.value += row.Int(3);
-  });
+void Add(const SpentAmount& amount, SpentAmount& sum) {
+  sum.tokens = SaturatingAdd(sum.tokens, amount.tokens);
+  sum.money.value = SaturatingAdd(sum.money.value, amount.money.value);
 }
 
 // The coarsest grain that tells the subject apart.
@@ -57,30 +47,59 @@ Grain GrainOf(const SpentQuery& query) {
   return query.user_id ? kGrainUser : kGrainNone;
 }
 
+// The '' of the columns that the grain doesn't tell apart: with them a subject's rows of a day are
+// one row, which is found and not searched for.
+std::string OthersAreEmpty(Grain grain) {
+  std::string sql;
+  const auto add = [&](int bit, const char* column) {
+    if ((grain & bit) == 0) absl::StrAppend(&sql, " AND ", column, " = ''");
+  };
+  add(kGrainModel, "model");
+  add(kGrainUser, "user_id");
+  add(kGrainKey, "key_id");
+  add(kGrainEndpoint, "endpoint");
+  return sql;
+}
+
+// Day by day, since the day stands before the subject in the key. The grain is a part of the text:
+// a key's rows have an index of their own, which only that one meets. The day after the query's is
+// for a clock that is ahead of this one.
 absl::Status AddRolled(Session& session, const SpentQuery& query, SpentTotals& totals) {
-  std::vector<Value> parameters = {DayNumber(query.day), DayNumber(query.month),
-                                   int64_t{GrainOf(query)}};
+  const Grain grain = GrainOf(query);
+  std::vector<Value> parameters = {int64_t{0}};
   const std::string subject = SubjectIs(query, "", parameters);
-  return AddSums(session,
-                 absl::StrCat("SELECT day AS at, prompt_tokens + completion_tokens AS tokens,"
-                              " cost_nano_usd AS money FROM usage_daily"
-                              " WHERE grain = $3 AND day >= $2",
-                              subject),
-                 parameters, totals);
+  const std::string sql = absl::StrCat(
+      "SELECT prompt_tokens, completion_tokens, cost_nano_usd FROM usage_daily"
+      " WHERE grain = ",
+      static_cast<int>(grain), " AND day = $1", subject, OthersAreEmpty(grain));
+  const int64_t today = DayNumber(query.day);
+  for (int64_t day = DayNumber(query.month); day <= today + 1; ++day) {
+    parameters[0] = day;
+    AIB_RETURN_IF_ERROR(session.Query(sql, parameters, [&](const Row& row) {
+      const SpentAmount amount{SaturatingAdd(row.Int(0), row.Int(1)), NanoUsd{row.Int(2)}};
+      Add(amount, totals.month);
+      if (day >= today) Add(amount, totals.day);
+    }));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status AddUnrolled(Session& session, const SpentQuery& query, SpentTotals& totals) {
-  std::vector<Value> parameters = {absl::ToUnixMicros(query.day), absl::ToUnixMicros(query.month)};
+  const int64_t day = absl::ToUnixMicros(query.day);
+  std::vector<Value> parameters = {absl::ToUnixMicros(query.month)};
   // The few rows of the last minute: only by "rolled" are they found without reading the month's.
   const std::string subject = SubjectIs(query, " || ''", parameters);
-  return AddSums(
-      session,
-      absl::StrCat("SELECT created_at AS at, prompt_tokens + completion_tokens AS tokens,"
-                   " CASE WHEN price_unknown = 0 THEN cost_nano_usd ELSE 0 END AS money"
+  return session.Query(
+      absl::StrCat("SELECT created_at, prompt_tokens, completion_tokens,"
+                   " CASE WHEN price_unknown = 0 THEN cost_nano_usd ELSE 0 END"
                    " FROM requests WHERE rolled = 0 AND status <> 'RUNNING'"
-                   " AND created_at + 0 >= $2",
+                   " AND created_at + 0 >= $1",
                    subject),
-      parameters, totals);
+      parameters, [&](const Row& row) {
+        const SpentAmount amount{SaturatingAdd(row.Int(1), row.Int(2)), NanoUsd{row.Int(3)}};
+        Add(amount, totals.month);
+        if (row.Int(0) >= day) Add(amount, totals.day);
+      });
 }
 
 absl::Status AddHeld(Session& session, const SpentQuery& query, SpentTotals& totals) {

@@ -103,6 +103,7 @@ class Scan {
     left_out_ = 0;
     AIB_RETURN_IF_ERROR(Clamp(session));
     AIB_RETURN_IF_ERROR(EachRow(session, [this](const Row& row) { AddRow(row); }));
+    if (groups_.size() > Summarizer::kGroupsReadMax) return TooMany();
     if (groups_.size() > Summarizer::kGroupsMax) {
       LeaveOut();
       return EachRow(session, [this](const Row& row) {
@@ -129,6 +130,7 @@ class Scan {
   absl::Status EachRow(Session& session, const OnRow& on_row);
   void AddRow(const Row& row);
   Group& GroupOf(const Row& row);
+  static absl::Status TooMany();
   void LeaveOut();
   static void AddDistribution(const Row& row, Distribution& distribution);
 
@@ -170,7 +172,8 @@ absl::Status Scan::Clamp(Session& session) {
   });
 }
 
-// Day by day: so the tenant, which follows in the key, is found and not searched for.
+// Day by day, and with the '' of what the grain doesn't tell apart: so the columns of the key are
+// all given as far as the filter has them, and its rows are found and not searched for.
 template <class OnRow>
 absl::Status Scan::EachRow(Session& session, const OnRow& on_row) {
   std::string sql = absl::StrCat("SELECT ", kNumbers, ", latency, ttft");
@@ -178,11 +181,15 @@ absl::Status Scan::EachRow(Session& session, const OnRow& on_row) {
   absl::StrAppend(&sql, " FROM usage_daily WHERE grain = $1 AND day = $2");
   std::vector<Value> parameters = {int64_t{grain_}, int64_t{0}};
   for (const Column& column : kColumns) {
-    if (!(query_.*column.filter)) continue;
-    parameters.emplace_back(*(query_.*column.filter));
-    absl::StrAppend(&sql, " AND ", column.name, " = $", parameters.size());
+    if (query_.*column.filter) {
+      parameters.emplace_back(*(query_.*column.filter));
+      absl::StrAppend(&sql, " AND ", column.name, " = $", parameters.size());
+    } else if (column.grain != kGrainNone && (grain_ & column.grain) == 0) {
+      absl::StrAppend(&sql, " AND ", column.name, " = ''");
+    }
   }
   for (day_ = days_.last; day_ >= days_.first; --day_) {
+    if (groups_.size() > Summarizer::kGroupsReadMax) break;
     parameters[1] = day_;
     AIB_RETURN_IF_ERROR(session.Query(sql, parameters, on_row));
   }
@@ -203,6 +210,7 @@ void AddNumbers(const std::array<int64_t, kNumbersCount>& numbers, SummaryGroup&
 }
 
 void Scan::AddRow(const Row& row) {
+  if (groups_.size() > Summarizer::kGroupsReadMax) return;  // it fails
   std::array<int64_t, kNumbersCount> numbers = {};
   for (int i = 0; i < kNumbersCount; ++i) numbers[i] = row.Int(i);
   AddNumbers(numbers, total_.sums);
@@ -247,6 +255,13 @@ bool IsGreater(const Group* a, const Group* b) {
   if (tokens_a != tokens_b) return tokens_a > tokens_b;
   if (a->day != b->day) return a->day > b->day;
   return Names(a->sums) < Names(b->sums);
+}
+
+absl::Status Scan::TooMany() {
+  return MakeError(Reason::FIELD_OUT_OF_RANGE,
+                   absl::StrCat("there are more than ", Summarizer::kGroupsReadMax,
+                                " groups: filter more narrowly, or group by less"),
+                   "group_by");
 }
 
 void Scan::LeaveOut() {

@@ -78,6 +78,8 @@ struct UsageSummary {
 class Summarizer {
  public:
   static constexpr size_t kGroupsMax = 10'000;  // the contract's, of one answer
+  // More aren't sorted out for an answer either: some hundred megabytes.
+  static constexpr size_t kGroupsReadMax = 100'000;
   // What has ended until now is counted first, if that takes no longer than this: else the answer
   // is of what is counted (a first start after an upgrade has the whole ledger to count).
   static constexpr absl::Duration kRollPatience = absl::Seconds(2);
@@ -86,8 +88,8 @@ class Summarizer {
   Summarizer(storage::Database& database, Rollup& rollup, Clock& clock)
       : database_(database), rollup_(rollup), clock_(clock) {}
 
-  // Blocks on the database. Fails with FIELD_OUT_OF_RANGE ("to") where `to` isn't after `from`, or
-  // as the database does.
+  // Blocks on the database. Fails with FIELD_OUT_OF_RANGE ("to") where `to` isn't after `from` and
+  // ("group_by") where there are more groups than kGroupsReadMax, or as the database does.
   absl::StatusOr<UsageSummary> Summarize(const SummaryQuery& query);
 
  private:

@@ -191,9 +191,12 @@ void WaitingRows::OnBatchDone() {
 }
 
 // One step, so that the queue doesn't wait for long; an empty write in the queue asks for the next.
+// A spool that can't be read is asked again after a while, whether rows come meanwhile or not.
 void WaitingRows::DrainSpool(uint64_t from, bool only_alone) {
   const auto step = spool_->Replay(from, only_alone);
-  if (!step.ok() && ReasonOf(step.status()) != Reason::DATABASE_UNAVAILABLE) return;
+  if (!step.ok() && ReasonOf(step.status()) != Reason::DATABASE_UNAVAILABLE) {
+    return writer_.CallDoneAfter(options_.spool_retry);
+  }
   if (step.ok()) {
     lost_ += step->lost;
     absl::MutexLock lock(&mutex_);

@@ -58,7 +58,7 @@ test('usage leaves once, also when the receiver fails and the server is killed m
     const { body: job } = await start(stack);
     const first = await ended(stack, job);
     assert.equal(first.status, 'SUCCEEDED', JSON.stringify(first.error));
-    assert.ok(first.attempts > 1, 'it was tried again');
+    assert.ok(meter.requests > 30, 'what failed was sent again');
 
     await chats(stack, key, 30);
     let killed = false;

@@ -130,6 +130,53 @@ TEST_F(JobRunnerTest, ASubmitWakesTheRunnerWithoutThePoll) {
   for (int i = 0; i < 5; ++i) Await(Submit(*runner), JobStatus::kSucceeded);
 }
 
+TEST_F(JobRunnerTest, AnAttemptThatAdvancedTheJobDoesNotCount) {
+  std::atomic<int> runs{0};
+  std::atomic<int> ends{0};
+  options_.attempts_max = 2;
+  options_.on_end = [&](const std::string&, JobStatus) { ++ends; };
+  auto runner = Runner([&](const Json&, JobContext& context) -> absl::StatusOr<Json> {
+    if (++runs <= 5) context.NoteAdvance();
+    return MakeError(Reason::UPSTREAM_UNAVAILABLE, "away");
+  });
+  runner->Start();
+  const Job job = Await(Submit(*runner), JobStatus::kFailed);
+  runner->Stop();
+  EXPECT_EQ(job.attempts, 2);
+  EXPECT_EQ(runs, 5 + 2);
+  EXPECT_EQ(ends, 1);
+}
+
+TEST_F(JobRunnerTest, ItIsNotTriedAgainBeforeItsRetryAfter) {
+  const absl::Time before = clock_.Now();
+  auto runner = Runner([](const Json&, JobContext& context) -> absl::StatusOr<Json> {
+    const absl::Status limited = MakeError(Reason::UPSTREAM_RATE_LIMITED, "slowly");
+    return WithRetryAfter(limited,
+                          context.job_id().value == "job_a" ? absl::Minutes(10) : absl::Hours(10));
+  });
+  for (const char* id : {"job_a", "job_b"}) {
+    Job job;
+    job.id = JobId(id);
+    job.kind = "test";
+    job.params = "{}";
+    job.created_at = before;
+    ASSERT_TRUE(queue_.Enqueue(job).ok());
+  }
+  runner->Start();
+  for (const char* id : {"job_a", "job_b"}) {
+    EXPECT_TRUE(database_.WaitUntil(
+        [&] { return queue_.Get(JobId(id)).value_or(Job()).error_reason != ""; }));
+  }
+  runner->Stop();
+  EXPECT_GE(*queue_.NextDue(), before + absl::Minutes(10));
+  // An upstream doesn't hold a job up for as long as it likes.
+  FakeClock later(clock_.Now() + options_.retry_after_max);
+  JobQueue then(database_, later);
+  for (const char* id : {"job_a", "job_b"}) {
+    EXPECT_EQ((*then.Claim("w", absl::Minutes(1)))->id.value, id);
+  }
+}
+
 TEST_F(JobRunnerTest, AFailureForNowIsTriedAgain) {
   options_.poll = absl::Hours(1);  // the retry's time wakes it, not the poll
   auto runner = Runner([](const Json&, JobContext& context) -> absl::StatusOr<Json> {

@@ -3,6 +3,8 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "server/base/status.h"
+#include "tests/unit/fake_clock.h"
+#include "tests/unit/temp_folder.h"
 
 namespace aibackend::rpc {
 namespace {
@@ -63,6 +65,20 @@ TEST(ToTurn, AToolsParametersMayBeMissing) {
   EXPECT_TRUE(ToTurn(request, "default").ok());
   request.mutable_tools(0)->set_parameters("[]");
   EXPECT_EQ(ReasonOf(ToTurn(request, "default").status()), Reason::FIELD_INVALID);
+}
+
+TEST(Price, WithoutTokensItIsNothingWhateverTheModelCosts) {
+  TempFolder folder;
+  const auto database = *storage::OpenSqlite(folder.File("test.sqlite"));
+  FakeClock clock;
+  const auto prices = *usage::PriceBook::Open(*database, clock, {});
+  usage::RequestRow row;
+  row.model = "unpriced";
+  Price(*prices, row);
+  EXPECT_FALSE(row.price_unknown);
+  row.prompt_tokens = 1;
+  Price(*prices, row);
+  EXPECT_TRUE(row.price_unknown);
 }
 
 }  // namespace

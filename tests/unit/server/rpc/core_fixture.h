@@ -29,7 +29,7 @@ class CoreFixture : public ::testing::Test {
 
   std::vector<usage::RequestRow> Rows() {
     EXPECT_TRUE(writer_.Flush(absl::Seconds(60)));
-    return ledger_.List(1000, "")->rows;
+    return ledger_.List({}, 1000, "")->rows;
   }
 
   TempFolder folder_;

@@ -244,6 +244,20 @@ TEST_F(GroupWriterTest, AHookMayQueueWhatComesNext) {
   EXPECT_THAT(InOrder(), ElementsAre(1, 13, 12, 11));
 }
 
+TEST_F(GroupWriterTest, AHookMayAskToBeCalledAgainThoughNothingIsWritten) {
+  int calls = 0;
+  absl::Notification again;
+  GroupWriter writer(database_, {absl::Milliseconds(1), 1000, 1000});
+  writer.SetHooks({{}, [&] {
+                     if (++calls < 3) writer.CallDoneAfter(absl::Milliseconds(1));
+                     if (calls == 3) again.Notify();
+                   }});
+  writer.CallDoneAfter(absl::ZeroDuration());
+  ASSERT_TRUE(again.WaitForNotificationWithTimeout(kLong));
+  EXPECT_EQ(database_.transactions, 0);
+  writer.CallDoneAfter(kLong);  // doesn't hold up a stop
+}
+
 TEST_F(GroupWriterTest, BeforeItGivesUpAtAStopItTellsAndIsDoneWithNothing) {
   int unavailable = 0;
   int done = 0;

@@ -11,6 +11,7 @@
 #include "absl/synchronization/mutex.h"
 #include "gmock/gmock.h"
 #include "server/base/status.h"
+#include "tests/unit/fake_clock.h"
 #include "tests/unit/server/tasks/fake_job_context.h"
 #include "tests/unit/server/usage/ledger_rows.h"
 #include "tests/unit/temp_folder.h"
@@ -45,7 +46,7 @@ class ScriptedSink final : public BillingSink {
   std::vector<std::string> order;
 };
 
-// Ends events on another thread, the last begun first, and knows how many were under way.
+// Ends events on another thread, once as many are under way as may be, the last begun first.
 class SlowSink final : public BillingSink {
  public:
   ~SlowSink() override { Join(); }
@@ -62,8 +63,8 @@ class SlowSink final : public BillingSink {
         std::pair<std::string, std::function<void(absl::Status)>> last;
         {
           absl::MutexLock lock(&mutex_);
-          const size_t full =
-              std::min(events - ended, static_cast<size_t>(ExportBillingJob::kEventsInFlightMax));
+          constexpr size_t kWindow = ExportBillingJob::kEventsInFlightMax;
+          const size_t full = std::min(events - ended, kWindow - ended % kWindow);
           const auto is_full = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
             return waiting_.size() >= full;
           };
@@ -112,7 +113,7 @@ class ExportBillingJobTest : public ::testing::Test {
     usage::PutRows(*database_, rows);
   }
   absl::StatusOr<Json> Run(BillingSink& sink, const ExportBillingJob::Options& options) {
-    return ExportBillingJob(*database_, rollup_, sink, options).Run(Json(), context_);
+    return ExportBillingJob(*database_, rollup_, sink, clock_, options).Run(Json(), context_);
   }
   absl::StatusOr<Json> Run(BillingMetric metric = BillingMetric::kTokens) {
     return Run(sink_, {"there", metric});
@@ -122,6 +123,7 @@ class ExportBillingJobTest : public ::testing::Test {
   }
 
   TempFolder folder_;
+  FakeClock clock_{absl::FromUnixSeconds(1'700'000'000) + absl::Hours(1)};
   std::unique_ptr<storage::Database> database_;
   usage::Rollup rollup_{*database_, {absl::Hours(10)}};
   ScriptedSink sink_;
@@ -147,32 +149,39 @@ TEST_F(ExportBillingJobTest, EachRequestIsAnEventOnce) {
 
 TEST_F(ExportBillingJobTest, TheMetricSaysWhatAnEventIsWorthAndWhatIsWorthNothingIsSkipped) {
   RequestRow failed = Row("failed"), unknown = Row("unknown"), running = Row("running");
+  RequestRow replay = Row("replay");
+  replay.prompt_tokens = replay.completion_tokens = 0;
+  replay.cost = NanoUsd{};
+  replay.replay_of = "usual";
   failed.status = RequestStatus::kError;
   failed.prompt_tokens = failed.completion_tokens = 0;
   failed.cost = NanoUsd{};
   unknown.price_unknown = true;
   running.status = RequestStatus::kRunning;
-  usage::PutRows(*database_, {Row("usual"), failed, unknown, running});
-  EXPECT_EQ(*Run(), (Json{{"events", 2}, {"skipped", 1}}));
+  usage::PutRows(*database_, {Row("usual"), failed, unknown, running, replay});
+  EXPECT_EQ(*Run(), (Json{{"events", 2}, {"skipped", 2}}));
   EXPECT_THAT(sink_.order, ElementsAre("aib_unknown", "aib_usual"));
 
   ScriptedSink money, requests;
-  EXPECT_EQ(*Run(money, {"money", BillingMetric::kNanoUsd}), (Json{{"events", 1}, {"skipped", 2}}));
+  EXPECT_EQ(*Run(money, {"money", BillingMetric::kNanoUsd}), (Json{{"events", 1}, {"skipped", 3}}));
   EXPECT_EQ(money.accepted["aib_usual"].value, 777);
   EXPECT_EQ(*Run(requests, {"requests", BillingMetric::kRequests}),
-            (Json{{"events", 3}, {"skipped", 0}}));
+            (Json{{"events", 3}, {"skipped", 1}}));
   EXPECT_EQ(requests.accepted["aib_failed"].value, 1);
   EXPECT_THAT(Cursors(), SizeIs(3));
 }
 
-TEST_F(ExportBillingJobTest, RequestsBeforeTheBeginningAreSkipped) {
+TEST_F(ExportBillingJobTest, RequestsThatAreTooOldWhenItRunsAreSkipped) {
+  ExportBillingJob job(*database_, rollup_, sink_, clock_,
+                       {"there", BillingMetric::kTokens, absl::Hours(1)});
   RequestRow old = Row("old");
-  old.created_at -= absl::Seconds(1);
+  old.created_at -= absl::Microseconds(1);
   usage::PutRows(*database_, {old, Row("usual")});
-  const auto result =
-      Run(sink_, {"there", BillingMetric::kTokens, absl::FromUnixSeconds(1'700'000'000)});
-  EXPECT_EQ(*result, (Json{{"events", 1}, {"skipped", 1}}));
+  EXPECT_EQ(*job.Run(Json(), context_), (Json{{"events", 1}, {"skipped", 1}}));
   EXPECT_THAT(sink_.order, ElementsAre("aib_usual"));
+  clock_.Advance(absl::Microseconds(1));
+  usage::PutRows(*database_, {Row("later")});
+  EXPECT_EQ(*job.Run(Json(), context_), (Json{{"events", 0}, {"skipped", 1}}));
 }
 
 TEST_F(ExportBillingJobTest, AFailureAtAnyPlaceLosesNothingAndTheRestIsSentNextTime) {
@@ -219,6 +228,36 @@ TEST_F(ExportBillingJobTest, SomeAreUnderWayAtOnceAndNoMore) {
   EXPECT_EQ(sink.most, size_t{ExportBillingJob::kEventsInFlightMax});
 }
 
+// What was accepted and isn't noted is sent again, and the other side knows it for a day only.
+TEST_F(ExportBillingJobTest, TheCursorMovesEveryFewEvents) {
+  class Onlooker final : public BillingSink {
+   public:
+    Onlooker(BillingSink& real, std::function<int64_t()> noted)
+        : real_(real), noted_(std::move(noted)) {}
+    void Send(const BillingEvent& event, std::function<void(absl::Status)> on_done) override {
+      most = std::max(most, ++sent_ - noted_());
+      real_.Send(event, std::move(on_done));
+    }
+    int64_t most = 0;
+
+   private:
+    BillingSink& real_;
+    const std::function<int64_t()> noted_;
+    int64_t sent_ = 0;
+  };
+  Put(0, 100);
+  Onlooker onlooker(sink_, [this] {
+    const auto noted = usage::Ask(*database_,
+                                  "SELECT COUNT(*) FROM requests, billing_exports b WHERE"
+                                  " (requests.rolled, requests.row_id) <= (b.rolled, b.row_id)",
+                                  1);
+    return std::stoll(noted.at(0));
+  });
+  EXPECT_EQ((*Run(onlooker, {"there"}))["events"], 100);
+  EXPECT_EQ(onlooker.most, ExportBillingJob::kEventsInFlightMax);
+  EXPECT_EQ(context_.advances, 13);
+}
+
 TEST_F(ExportBillingJobTest, AJobThatShouldStopStopsAndKeepsWhatWasAccepted) {
   Put(0, 30);
   context_.stop_after = 11;
@@ -249,7 +288,7 @@ TEST_F(ExportBillingJobTest, WhateverIsKilledWhenEveryRequestIsAccepted) {
   };
   std::mt19937_64 random(8);
   Mortal mortal(*database_);
-  ExportBillingJob job(mortal, rollup_, sink_, {"there"});
+  ExportBillingJob job(mortal, rollup_, sink_, clock_, {"there"});
   int put = 0;
   int deaths = 0;
   for (int round = 0; round < 40; ++round) {
@@ -282,7 +321,7 @@ TEST_F(ExportBillingJobTest, MoreRowsThanABatchComeInOrder) {
 }
 
 TEST_F(ExportBillingJobTest, ItTakesNoParams) {
-  ExportBillingJob job(*database_, rollup_, sink_, {"there"});
+  ExportBillingJob job(*database_, rollup_, sink_, clock_, {"there"});
   EXPECT_TRUE(job.Validate(Json()).ok());
   EXPECT_TRUE(job.Validate(Json::object()).ok());
   EXPECT_EQ(FieldOf(job.Validate({{"days", 1}})), "params.days");

@@ -16,12 +16,14 @@ class FakeJobContext final : public JobContext {
   void ReportProgress(int64_t done, int64_t total, absl::string_view message) override {
     progress.push_back({done, total, std::string(message)});
   }
+  void NoteAdvance() override { ++advances; }
   absl::Status CheckAlive() override {
     return alive_questions++ < stop_after ? absl::OkStatus()
                                           : MakeError(Reason::DRAINING, "stopping");
   }
 
   std::vector<JobProgress> progress;
+  int advances = 0;
   int alive_questions = 0;
   int stop_after = 1'000'000;  // questions answered with OK
 

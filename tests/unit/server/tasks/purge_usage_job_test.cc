@@ -36,20 +36,21 @@ class PurgeUsageJobTest : public ::testing::Test {
     }
   }
 
+  void Execute(const std::string& sql) {
+    const absl::Status status =
+        database_->Write([&](Session& session) { return session.Execute(sql).status(); });
+    ASSERT_TRUE(status.ok()) << status;
+  }
+
   // As a roll-up would mark all that has ended.
   void RollUp() {
     ASSERT_TRUE(writer_.Flush(absl::Minutes(1)));
-    ASSERT_TRUE(database_
-                    ->Write([](Session& session) {
-                      return session
-                          .Execute("UPDATE requests SET rolled = 1 WHERE status <> 'RUNNING'")
-                          .status();
-                    })
-                    .ok());
+    Execute("UPDATE requests SET rolled = 1 WHERE status <> 'RUNNING'");
   }
 
-  Json Run(const Json& params) {
-    const auto result = job_.Run(params, context_);
+  Json Run(const Json& params) { return Run(job_, params); }
+  Json Run(PurgeUsageJob& job, const Json& params) {
+    const auto result = job.Run(params, context_);
     EXPECT_TRUE(result.ok()) << result.status();
     return result.value_or(Json());
   }
@@ -57,7 +58,7 @@ class PurgeUsageJobTest : public ::testing::Test {
   // "id", or "id+" where the content is there.
   std::vector<std::string> Rows() {
     std::vector<std::string> rows;
-    const auto page = ledger_.List(1000, "");
+    const auto page = ledger_.List({}, 1000, "");
     for (const auto& row : page->rows) {
       EXPECT_EQ(row.prompt.empty(), row.response.empty());
       EXPECT_EQ(row.prompt.empty(), row.detail.empty());
@@ -102,6 +103,21 @@ TEST_F(PurgeUsageJobTest, ARowThatRunsOrThatNoTotalHasStays) {
   ASSERT_TRUE(writer_.Flush(absl::Minutes(1)));
   EXPECT_EQ(Run({{"days", 1}, {"content_days", 1}}), Json({{"rows", 0}, {"contents", 1}}));
   EXPECT_THAT(Rows(), UnorderedElementsAre("runs+", "not rolled up"));
+}
+
+TEST_F(PurgeUsageJobTest, WhereUsageIsBilledARowStaysUntilItWasExportedThere) {
+  for (const char* id : {"a", "b", "c"}) Put(id, 31 * kDay);
+  RollUp();
+  Execute("UPDATE requests SET rolled = 2 WHERE row_id = 'a'");
+  PurgeUsageJob job(ledger_, clock_, "there");
+  EXPECT_EQ(Run(job, {{"days", 30}}), Json({{"rows", 0}, {"contents", 0}}));
+  Execute("INSERT INTO billing_exports (destination, rolled, row_id) VALUES ('elsewhere', 9, '')");
+  EXPECT_EQ(Run(job, {{"days", 30}}), Json({{"rows", 0}, {"contents", 0}}));
+  Execute("INSERT INTO billing_exports (destination, rolled, row_id) VALUES ('there', 1, 'b')");
+  EXPECT_EQ(Run(job, {{"days", 30}, {"content_days", 30}}), Json({{"rows", 1}, {"contents", 2}}));
+  EXPECT_THAT(Rows(), UnorderedElementsAre("a", "c"));  // content needs no bill
+  Execute("UPDATE billing_exports SET rolled = 2, row_id = 'a' WHERE destination = 'there'");
+  EXPECT_EQ(Run(job, {{"days", 30}}), Json({{"rows", 2}, {"contents", 0}}));
 }
 
 TEST_F(PurgeUsageJobTest, ALotGoesInSteps) {

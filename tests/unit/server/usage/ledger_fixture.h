@@ -64,7 +64,7 @@ class LedgerFixture : public ::testing::Test {
   }
 
   std::vector<RequestRow> All() {
-    auto page = ledger_->List(1000, "");
+    auto page = ledger_->List({}, 1000, "");
     EXPECT_TRUE(page.ok()) << page.status();
     EXPECT_TRUE(page->next_page_token.empty());
     return page->rows;

@@ -18,9 +18,9 @@ inline absl::Status PutRow(storage::Session& session, const RequestRow& row) {
       "INSERT INTO requests (row_id, request_id, created_at, endpoint, user_id, model, status,"
       " prompt, response, prompt_bytes, response_bytes, prompt_tokens, completion_tokens,"
       " usage_estimated, cost_nano_usd, response_time_ms, ttft_ms, error_reason, cached_tokens,"
-      " reasoning_tokens, tenant, key_id, price_unknown)"
+      " reasoning_tokens, tenant, key_id, price_unknown, replay_of)"
       " VALUES ($1, $1, $2, $3, $4, $5, $6, '', '', 0, 0, $7, $8, 0, $9, $10, $11, '', $12, $13,"
-      " $14, $15, $16)"
+      " $14, $15, $16, $17)"
       " ON CONFLICT (row_id) DO UPDATE SET status = excluded.status,"
       " prompt_tokens = excluded.prompt_tokens, completion_tokens = excluded.completion_tokens,"
       " cost_nano_usd = excluded.cost_nano_usd, response_time_ms = excluded.response_time_ms,"
@@ -32,7 +32,7 @@ inline absl::Status PutRow(storage::Session& session, const RequestRow& row) {
                 row.model, std::string(RequestStatusName(row.status)), int64_t{row.prompt_tokens},
                 int64_t{row.completion_tokens}, row.cost.value, int64_t{row.response_time_ms},
                 int64_t{row.ttft_ms}, int64_t{row.cached_tokens}, int64_t{row.reasoning_tokens},
-                row.tenant, row.key_id, int64_t{row.price_unknown}})
+                row.tenant, row.key_id, int64_t{row.price_unknown}, row.replay_of})
       .status();
 }
 

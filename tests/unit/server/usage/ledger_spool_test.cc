@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "SQLiteCpp/SQLiteCpp.h"
 #include "absl/strings/str_cat.h"
@@ -11,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "server/base/status.h"
 #include "server/usage/ledger_sql.h"
+#include "tests/unit/server/usage/failing_disk.h"
 #include "tests/unit/server/usage/ledger_fixture.h"
 
 namespace aibackend::usage {
@@ -30,6 +32,7 @@ class RefusalCount final : public storage::Database {
   absl::Status Write(absl::FunctionRef<absl::Status(storage::Session&)> work) override {
     const absl::Status status = real_.Write(work);
     absl::MutexLock lock(&mutex_);
+    ++writes_;
     if (ReasonOf(status) == Reason::DATABASE_UNAVAILABLE) ++refused_;
     return status;
   }
@@ -40,10 +43,21 @@ class RefusalCount final : public storage::Database {
     EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&reached), kLong));
   }
 
+  int writes() const {
+    absl::MutexLock lock(&mutex_);
+    return writes_;
+  }
+  void WaitForWrites(int count) const {
+    absl::MutexLock lock(&mutex_);
+    const auto reached = [&] { return writes_ >= count; };
+    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&reached), kLong));
+  }
+
  private:
   storage::Database& real_;
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   int refused_ ABSL_GUARDED_BY(mutex_) = 0;
+  int writes_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 class LedgerSpoolTest : public ::testing::Test {
@@ -62,6 +76,7 @@ class LedgerSpoolTest : public ::testing::Test {
       Ledger::Options options;
       options.spool_folder = folder + "/spool";
       options.spool_bytes_max = spool_bytes_max;
+      options.spool_retry = absl::Milliseconds(1);
       options.settle_wait = absl::Milliseconds(1);
       return options;
     }
@@ -252,6 +267,21 @@ TEST_F(LedgerSpoolTest, ARowThatFindsTheQueueFullIsSpooledAloneAndWrittenLater) 
   process->Flush();
   EXPECT_EQ(process->SpoolBytes(), 0u);  // there is room in the queue again
   EXPECT_EQ(process->Rows().size(), 3u);
+}
+
+TEST_F(LedgerSpoolTest, ASpoolThatCannotBeReadIsReadAgainThoughNothingElseIsWritten) {
+  auto process = Open({kLong, 1'000'000, 1});
+  process->Start();
+  process->ledger->End(Ok("queued"));
+  process->ledger->End(Ok("alone"));
+  disk_fails = true;
+  const int writes = process->database.writes();
+  ASSERT_TRUE(process->writer->Flush(kLong));
+  while (disk_failures < 2) std::this_thread::yield();
+  EXPECT_EQ(process->database.writes(), writes + 1);
+  disk_fails = false;
+  process->database.WaitForWrites(writes + 2);
+  EXPECT_THAT(process->Rows(), UnorderedElementsAre("queued OK", "alone OK"));
 }
 
 TEST_F(LedgerSpoolTest, MoreThanAStepOfRowsAloneIsDrainedInOrder) {

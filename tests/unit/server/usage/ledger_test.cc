@@ -258,7 +258,7 @@ TEST_F(LedgerTest, RacingRequestsLeaveOneRowEach) {
   int64_t ok = 0;
   std::string token;
   do {
-    auto page = ledger_->List(500, token);
+    auto page = ledger_->List({}, 500, token);
     ASSERT_TRUE(page.ok());
     for (const RequestRow& row : page->rows) {
       EXPECT_TRUE(ids.insert(row.row_id).second) << row.row_id;
@@ -282,7 +282,7 @@ TEST_F(LedgerTest, WhatAKilledProcessLeftRunningIsMarked) {
       next.RecoverInterrupted(absl::FromUnixSeconds(1'700'000'100), absl::Minutes(10));
   ASSERT_TRUE(recovered.ok()) << recovered.status();
   EXPECT_EQ(*recovered, 1);
-  const auto page = next.List(10, "");
+  const auto page = next.List({}, 10, "");
   ASSERT_EQ(page->rows.size(), 2u);
   EXPECT_EQ(page->rows[0].row_id, "killed");
   EXPECT_EQ(page->rows[0].status, RequestStatus::kError);
@@ -398,15 +398,15 @@ TEST_F(LedgerTest, PagesGoOnWhereTheLastEndedThoughRowsArrive) {
     for (const auto& row : page.rows) result.push_back(row.row_id);
     return result;
   };
-  auto page = ledger_->List(2, "");
+  auto page = ledger_->List({}, 2, "");
   EXPECT_THAT(ids(*page), ElementsAre("r4", "r3"));
   RequestRow newer = Row("r9", RequestStatus::kOk);
   newer.created_at += absl::Seconds(1);
   ledger_->End(newer);
   Flush();
-  page = ledger_->List(2, page->next_page_token);
+  page = ledger_->List({}, 2, page->next_page_token);
   EXPECT_THAT(ids(*page), ElementsAre("r2", "r1"));
-  page = ledger_->List(2, page->next_page_token);
+  page = ledger_->List({}, 2, page->next_page_token);
   EXPECT_THAT(ids(*page), ElementsAre("r0"));
   EXPECT_EQ(page->next_page_token, "");
 }
@@ -423,7 +423,7 @@ TEST_F(LedgerTest, APageEndsWhereItsContentIsTooMuchForAMessage) {
   int pages = 0;
   std::string token;
   do {
-    const auto page = ledger_->List(1000, token);
+    const auto page = ledger_->List({}, 1000, token);
     ASSERT_TRUE(page.ok()) << page.status();
     size_t bytes = 0;
     for (const auto& row : page->rows) {
@@ -451,7 +451,7 @@ TEST_F(LedgerTest, NamesThatAClientGaveAreCut) {
 }
 
 TEST_F(LedgerTest, APageTokenThatIsGarbageIsRefused) {
-  EXPECT_EQ(ReasonOf(ledger_->List(10, "garbage").status()), Reason::PAGE_TOKEN_INVALID);
+  EXPECT_EQ(ReasonOf(ledger_->List({}, 10, "garbage").status()), Reason::PAGE_TOKEN_INVALID);
 }
 
 TEST_F(LedgerTest, TotalsCountASpanByModelUserAndStatus) {
@@ -482,6 +482,21 @@ TEST_F(LedgerTest, TotalsCountASpanByModelUserAndStatus) {
   EXPECT_EQ(ok.completion_tokens, 2);
   EXPECT_EQ(ok.cost, NanoUsd{14});
   EXPECT_THAT(*ledger_->Totals(absl::FromUnixSeconds(300), absl::InfiniteFuture()), IsEmpty());
+}
+
+TEST_F(LedgerTest, TotalsOfTooManyUsersAreRefused) {
+  Execute(absl::StrCat(
+      "WITH RECURSIVE n (i) AS (VALUES (0) UNION ALL SELECT i + 1 FROM n WHERE i < ", kTotalsMax,
+      ") INSERT INTO requests (row_id, request_id, created_at, endpoint, user_id, model, status,"
+      " prompt, response, prompt_bytes, response_bytes, prompt_tokens, completion_tokens,"
+      " usage_estimated, cost_nano_usd, response_time_ms, ttft_ms, error_reason)"
+      " SELECT 'r' || i, '', i, '', 'u' || i, '', 'OK', '', '', 0, 0, 0, 0, 0, 0, 0, 0, '' FROM "
+      "n"));
+  EXPECT_EQ(ReasonOf(ledger_->Totals(absl::UnixEpoch(), absl::InfiniteFuture()).status()),
+            Reason::FIELD_OUT_OF_RANGE);
+  const auto fewer =
+      ledger_->Totals(absl::UnixEpoch() + absl::Microseconds(1), absl::InfiniteFuture());
+  EXPECT_EQ(fewer->size(), kTotalsMax);
 }
 
 }  // namespace

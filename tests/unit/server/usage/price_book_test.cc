@@ -15,6 +15,7 @@ using ::testing::Field;
 using ::testing::IsEmpty;
 
 constexpr absl::Duration kPatience = absl::Minutes(1);  // never reached by a test that passes
+constexpr absl::Duration kPoll = absl::Milliseconds(20);
 
 PriceValues OfTokens(int64_t input, int64_t output) {
   return {input * 1'000'000, output * 1'000'000, {}, {}};
@@ -32,6 +33,15 @@ class PriceBookTest : public ::testing::Test {
     return *PriceBook::Open(database, clock_, {poll});
   }
   int64_t CostOfOne(const PriceBook& book) { return book.Cost("m", {1, 0, 0, 0}).cost.value; }
+  // Whether a polling book gets this price of another one.
+  static bool ComesTo(const PriceBook& book, const char* model, int64_t cost) {
+    const absl::Time deadline = absl::Now() + kPatience;
+    while (book.Cost(model, {1, 0, 0, 0}).cost.value != cost) {
+      if (absl::Now() > deadline) return false;
+      std::this_thread::yield();
+    }
+    return true;
+  }
   int64_t Set(PriceBook& book, int64_t input) {
     const auto price = book.Set("m", OfTokens(input, 1), PriceSource::kApi);
     EXPECT_TRUE(price.ok()) << price.status();
@@ -134,28 +144,17 @@ TEST_F(PriceBookTest, ABadPriceIsRefused) {
 
 TEST_F(PriceBookTest, TwoBooksOverOneFileSeeEachOthersPrices) {
   const auto other_database = OpenFile();
-  const auto other = Open(*other_database);
+  const auto other = Open(*other_database, kPoll);
+  const auto own = Open(*database_, kPoll);
   Set(*other, 4);
-  EXPECT_TRUE(book_->Cost("m", {}).unknown);
-  ASSERT_TRUE(book_->Refresh(kPatience).ok());
-  EXPECT_EQ(CostOfOne(*book_), 4);
+  EXPECT_TRUE(ComesTo(*own, "m", 4));
 
   // One that comes between two of its own isn't missed.
   other->Set("theirs", OfTokens(8, 8), PriceSource::kApi).IgnoreError();
-  const int64_t last = Set(*book_, 5);
-  ASSERT_TRUE(book_->Refresh(kPatience).ok());
-  ASSERT_TRUE(other->Refresh(kPatience).ok());
-  EXPECT_EQ(book_->Cost("theirs", {1, 0, 0, 0}).cost.value, 8);
-  EXPECT_EQ(book_->Cost("m", {}).price_version, last);
-  EXPECT_EQ(CostOfOne(*other), 5);
-}
-
-TEST_F(PriceBookTest, AnothersPriceComesByItself) {
-  const auto polling = Open(*database_, absl::Milliseconds(1));
-  Set(*book_, 6);
-  const absl::Time deadline = absl::Now() + kPatience;
-  while (polling->Cost("m", {}).unknown && absl::Now() < deadline) std::this_thread::yield();
-  EXPECT_EQ(CostOfOne(*polling), 6);
+  const int64_t last = Set(*own, 5);
+  EXPECT_TRUE(ComesTo(*own, "theirs", 8));
+  EXPECT_TRUE(ComesTo(*other, "m", 5));
+  EXPECT_EQ(own->Cost("m", {}).price_version, last);
 }
 
 TEST_F(PriceBookTest, AnUpperBoundIsTheDearestOfAModelAndItsFallbacks) {

@@ -12,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "server/usage/ledger_sql.h"
 #include "server/usage/spooled_row.h"
+#include "tests/unit/server/usage/failing_disk.h"
 #include "tests/unit/temp_folder.h"
 
 namespace aibackend::usage {
@@ -20,6 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::ElementsAreArray;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 class RowSpoolTest : public ::testing::Test {
@@ -31,8 +33,9 @@ class RowSpoolTest : public ::testing::Test {
     return std::make_unique<RowSpool>(RowSpool::Options{Folder(), bytes_max});
   }
 
-  std::string Bytes() const {
-    std::ifstream in(File(), std::ios::binary);
+  std::string Bytes() const { return Bytes(File()); }
+  static std::string Bytes(const std::string& file) {
+    std::ifstream in(file, std::ios::binary);
     return {std::istreambuf_iterator<char>(in), {}};
   }
   void SetBytes(const std::string& bytes) const {
@@ -62,11 +65,9 @@ class RowSpoolTest : public ::testing::Test {
 TEST_F(RowSpoolTest, WhatIsAppendedIsReadInItsOrderByTheNext) {
   {
     auto spool = Open();
-    EXPECT_FALSE(*spool->HasRecords());
     ASSERT_TRUE(spool->Append({"a", "bb"}).ok());
     ASSERT_TRUE(spool->Append({std::string(100'000, 'c')}).ok());
     ASSERT_TRUE(spool->Sync().ok());
-    EXPECT_TRUE(*spool->HasRecords());
   }
   auto spool = Open();
   EXPECT_THAT(All(*spool), ElementsAre("a", "bb", std::string(100'000, 'c')));
@@ -76,7 +77,6 @@ TEST_F(RowSpoolTest, WhatIsAppendedIsReadInItsOrderByTheNext) {
 
 TEST_F(RowSpoolTest, NothingIsMadeBeforeItIsNeeded) {
   auto spool = Open();
-  EXPECT_FALSE(*spool->HasRecords());
   EXPECT_TRUE(spool->Sync().ok());
   EXPECT_TRUE(spool->Clear().ok());
   EXPECT_THAT(All(*spool), IsEmpty());
@@ -125,6 +125,57 @@ TEST_F(RowSpoolTest, AFileThatEndsAnywhereGivesItsWholeRecordsAndTakesMore) {
     ASSERT_THAT(All(*spool), ElementsAreArray(expected)) << size;
   }
   EXPECT_FALSE(fs::exists(File() + ".foreign"));
+}
+
+TEST_F(RowSpoolTest, WhatIsCutIsKeptAside) {
+  ASSERT_TRUE(Open()->Append({"first", "second", "third"}).ok());
+  const std::string whole = Bytes();
+  const size_t second = 8 + 8 + 5;  // where its length stands
+  std::string bytes = whole;
+  bytes[second + 3] = '\x7f';
+  SetBytes(bytes);
+  EXPECT_THAT(All(*Open()), ElementsAre("first"));
+  EXPECT_EQ(Bytes(), whole.substr(0, second));
+  EXPECT_EQ(Bytes(File() + ".bad"), bytes.substr(second));
+  EXPECT_EQ(fs::status(File() + ".bad").permissions(),
+            fs::perms::owner_read | fs::perms::owner_write);
+
+  SetBytes(whole + "more");
+  EXPECT_EQ(All(*Open()).size(), 3u);
+  EXPECT_EQ(Bytes(File() + ".bad"), bytes.substr(second) + "more");
+  SetBytes(whole + "last");
+  EXPECT_EQ(All(*Open(/*bytes_max=*/30)).size(), 3u);
+  EXPECT_EQ(Bytes(File() + ".bad"), "last");  // the bound holds for it too
+}
+
+TEST_F(RowSpoolTest, WhereWhatWouldBeCutCannotBeKeptNothingIsCut) {
+  ASSERT_TRUE(Open()->Append({"first"}).ok());
+  SetBytes(Bytes() + "more");
+  const std::string bytes = Bytes();
+  fs::create_directories(File() + ".bad");
+  auto spool = Open();
+  EXPECT_EQ(spool->Append({"a"}).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Bytes(), bytes);
+  fs::remove(File() + ".bad");
+  ASSERT_TRUE(spool->Append({"a"}).ok());
+  EXPECT_THAT(All(*spool), ElementsAre("first", "a"));
+}
+
+TEST_F(RowSpoolTest, ADiskThatCannotBeReadIsNoEnd) {
+  ASSERT_TRUE(Open()->Append({"first", "second"}).ok());
+  const std::string whole = Bytes();
+  auto spool = Open();
+  disk_fails = true;
+  const auto read = spool->Read(0, 10, 100, [](absl::string_view) {});
+  const absl::Status appended = spool->Append({"third"});
+  disk_fails = false;
+  EXPECT_EQ(read.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(read.status().message()), HasSubstr("cannot read"));
+  EXPECT_EQ(appended.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Bytes(), whole);
+  EXPECT_FALSE(fs::exists(File() + ".bad"));
+  ASSERT_TRUE(spool->Append({"third"}).ok());
+  EXPECT_THAT(All(*spool), ElementsAre("first", "second", "third"));
 }
 
 TEST_F(RowSpoolTest, ADamagedRecordIsPassedOverAndCounted) {

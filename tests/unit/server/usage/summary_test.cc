@@ -10,12 +10,14 @@
 #include "server/base/status.h"
 #include "tests/unit/fake_clock.h"
 #include "tests/unit/server/usage/ledger_rows.h"
+#include "tests/unit/server/usage/plan_watch.h"
 #include "tests/unit/temp_folder.h"
 
 namespace aibackend::usage {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -159,6 +161,49 @@ TEST_F(SummaryTest, TheGroupsWithTheFewestTokensAreLeftOutAndCountedInTheTotal) 
   for (const SummaryGroup& group : summary.groups) {
     const double exact = 1000 + std::stod(group.user_id->substr(1));
     ASSERT_NEAR(group.latency.p50_ms, exact, 0.02 * exact);
+  }
+}
+
+TEST_F(SummaryTest, MoreGroupsThanItCanSortOutAreRefused) {
+  const auto put = [&](size_t from, size_t to) {
+    const absl::Status status = database_->Write([&](storage::Session& session) {
+      return session
+          .Execute(
+              "WITH RECURSIVE n (i) AS (VALUES ($1) UNION ALL SELECT i + 1 FROM n WHERE i < $2)"
+              " INSERT INTO usage_daily SELECT 2, $3 - i % 2, 'default', '', 'u' || i, '', '',"
+              " 1, 0, 0, 1, 1, 0, 0, 0, 0, x'', x'' FROM n",
+              {static_cast<int64_t>(from), static_cast<int64_t>(to),
+               absl::ToUnixSeconds(clock_.Now()) / 86'400})
+          .status();
+    });
+    ASSERT_TRUE(status.ok()) << status;
+  };
+  put(1, Summarizer::kGroupsReadMax);
+  EXPECT_EQ(Ask({{Dimension::kUser}}).left_out,
+            static_cast<int64_t>(Summarizer::kGroupsReadMax - Summarizer::kGroupsMax));
+  put(Summarizer::kGroupsReadMax + 1, Summarizer::kGroupsReadMax + 3);
+  const absl::Status refused = summarizer_.Summarize({{Dimension::kUser}}).status();
+  EXPECT_EQ(ReasonOf(refused), Reason::FIELD_OUT_OF_RANGE);
+  EXPECT_EQ(FieldOf(refused), "group_by");
+  SummaryQuery narrower{{Dimension::kUser}};
+  narrower.user_id = "u7";
+  EXPECT_THAT(Ask(narrower).groups, SizeIs(1));
+}
+
+TEST_F(SummaryTest, AFilterIsLookedUpAndNotSearchedFor) {
+  PutRows(*database_, {Row("1")});
+  ASSERT_TRUE(rollup_.RollNow(absl::Minutes(1)).ok());
+  PlanWatch plans(*database_);
+  Summarizer summarizer(plans, rollup_, clock_);
+  SummaryQuery user, key, model;
+  user.user_id = "ann";
+  key.key_id = "k";
+  model.model = "m";
+  for (SummaryQuery query : {SummaryQuery(), user, key, model}) {
+    query.tenant = "default";
+    ASSERT_TRUE(summarizer.Summarize(query).ok());
+    EXPECT_THAT(plans.Take(), HasSubstr("PRIMARY KEY (grain=? AND day=? AND tenant=? AND model=?"
+                                        " AND user_id=? AND key_id=? AND endpoint=?)"));
   }
 }
 

@@ -158,13 +158,18 @@ TEST_F(UsageFilterTest, APurgeReadsTheOldRowsAlone) {
   Put(row);
   Flush();
   const absl::Time later = row.created_at + absl::Seconds(1);
-  UsagePurge purge(plans, {later, later});
-  EXPECT_TRUE(*purge.Step());
-  EXPECT_FALSE(*purge.Step());
-  EXPECT_EQ(purge.contents(), 1);
-  const std::string steps = plans.Take();
-  EXPECT_THAT(steps, Not(HasSubstr("SCAN")));
-  EXPECT_THAT(steps, Not(HasSubstr("requests_rolled")));
+  int64_t contents = 0;
+  for (const absl::optional<std::string>& billed_to :
+       {absl::optional<std::string>(), absl::optional<std::string>("there")}) {
+    UsagePurge purge(plans, {later, later, billed_to});
+    EXPECT_TRUE(*purge.Step());
+    EXPECT_FALSE(*purge.Step());
+    contents += purge.contents();
+    const std::string steps = plans.Take();
+    EXPECT_THAT(steps, Not(HasSubstr("SCAN requests")));
+    EXPECT_THAT(steps, Not(HasSubstr("requests_rolled")));
+  }
+  EXPECT_EQ(contents, 1);
 }
 
 }  // namespace
