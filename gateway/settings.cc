@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "gateway/settings_file.h"
 #include "proto/otlp/span_exporter.h"
 
 namespace aibackend::gateway {
@@ -114,36 +115,6 @@ void DeclareObservation(CLI::App& app, Settings& s) {
       ->group("Tracing");
 }
 
-// A TOML file of which one section is read, as the programs share a file. (CLI11 2.1 can be given a
-// section, but then lets keys of later ones through; and it would take the file before the
-// environment, so that what the environment has is left out here.)
-class GatewaySection final : public CLI::ConfigBase {
- public:
-  explicit GatewaySection(const CLI::App& app) : app_(app) {}
-
-  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
-    std::vector<CLI::ConfigItem> ours;
-    for (auto& item : ConfigBase::from_config(input)) {
-      const bool is_bracket = item.name == "++" || item.name == "--";  // of a section
-      if (is_bracket || item.parents.size() != 1 || item.parents[0] != "gateway") continue;
-      if (IsInEnvironment(item.name)) continue;
-      item.parents.clear();
-      ours.push_back(std::move(item));
-    }
-    return ours;
-  }
-
- private:
-  bool IsInEnvironment(const std::string& name) const {
-    const CLI::Option* option = app_.get_option_no_throw("--" + name);
-    if (!option || option->get_envname().empty()) return false;
-    const char* value = std::getenv(option->get_envname().c_str());
-    return value && *value;  // an empty one is none to CLI11 either
-  }
-
-  const CLI::App& app_;
-};
-
 bool IsLoopback(const std::string& host) {
   in_addr v4{};
   if (inet_pton(AF_INET, host.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
@@ -197,7 +168,7 @@ absl::StatusOr<Invocation> Load(int argc, const char* const* argv) {
   app.set_config("--config", file_name, "A TOML file; its [gateway] section is read",
                  /*config_required=*/!file_name.empty())
       ->envname("AIB_CONFIG");
-  app.config_formatter(std::make_shared<GatewaySection>(app));
+  app.config_formatter(std::make_shared<SettingsFile>(app));
   app.allow_config_extras(CLI::config_extras_mode::error);
   bool print_config = false;
   app.add_flag("--print-config", print_config,
@@ -213,12 +184,6 @@ absl::StatusOr<Invocation> Load(int argc, const char* const* argv) {
     invocation.print =
         asked.get_name() == "CallForVersion" ? absl::StrCat(kVersion, "\n") : app.help();
     return invocation;
-  } catch (const CLI::ConfigError& error) {
-    // Its name for TOML is INI; what we were after is the key.
-    const std::string what = error.what();
-    return absl::InvalidArgumentError(
-        absl::StrCat("[gateway] in the configuration file: unknown or unfit key: ",
-                     what.substr(what.rfind(' ') + 1)));
   } catch (const CLI::Error& error) {
     return absl::InvalidArgumentError(error.what());
   }

@@ -40,8 +40,8 @@ struct Invocation {
   std::string print;  // not empty: there is only this to print (--help, --version, --print-config)
 };
 
-// Flag > environment (AIB_…) > [gateway] section of the TOML file --config > default. An unknown
-// key or a value out of bounds is an error that names it.
+// Flag > environment (AIB_…) > [gateway] section of the TOML file --config > default. Whatever is
+// wrong, a file that is no TOML, an unknown key, a value out of bounds, is an error that names it.
 absl::StatusOr<Invocation> Load(int argc, const char* const* argv);
 
 }  // namespace aibackend::gateway

@@ -62,7 +62,7 @@ int main(int argc, char** argv) {
   if (!invocation.ok()) return Fail(kExitBadConfiguration, invocation.status());
   if (!invocation->print.empty()) {
     std::fputs(invocation->print.c_str(), stdout);
-    return invocation->exit_code;
+    return 0;
   }
   if (const auto log = aibackend::telemetry::StartLog(invocation->settings.log_level,
                                                       invocation->settings.log_format);

@@ -37,8 +37,10 @@ void AddGlobalOptions(CLI::App& app, Session& session) {
   app.add_option("--server", session.server, "host:port or unix:/path of the server")
       ->envname("AIB_SERVER")
       ->capture_default_str();
-  app.add_option("--timeout", session.timeout_s,
-                 "Seconds a call may take (default: 600 for chat, 5 for health, 60 for the rest)")
+  app.add_option(
+         "--timeout", session.timeout_s,
+         "Seconds a call may take (default: 600 for chat, 1800 for uploads and exports, 5 for "
+         "health, 60 for the rest)")
       ->check(CLI::Range(0.001, 86'400.0));
   app.add_option("--request-id", session.request_id,
                  "Names the (first) call in the server's log and ledger");

@@ -19,6 +19,7 @@ namespace {
 
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
+using google::protobuf::MethodDescriptor;
 
 constexpr int kQueryDepthMax = 3;  // retrieval.top_k has two; a message may contain itself
 
@@ -37,19 +38,35 @@ void AddReasons(absl::string_view pattern, ReasonsByStatus& reasons) {
   }
 }
 
-// The reasons that a method's comment names ("TOP_K_OUT_OF_RANGE", "UPSTREAM_*"), and those that
-// any call can have.
-ReasonsByStatus ReasonsOf(absl::string_view comment) {
-  ReasonsByStatus reasons;
-  std::set<absl::string_view> words;
-  for (absl::string_view word : absl::StrSplit(comment, absl::ByAnyChar(" \n,.:;()"))) {
-    if (absl::StrContains(word, "_") && word == absl::AsciiStrToUpper(word)) words.insert(word);
-    if (word == "OVERLOADED") words.insert(word);
+constexpr const char* kCommonReasons[] = {
+    "MALFORMED_JSON",     "UNKNOWN_FIELD", "WRONG_TYPE",        "KEY_REQUIRED",
+    "KEY_INVALID",        "SCOPE_MISSING", "RATE_LIMITED",      "OVERLOADED",
+    "SERVER_UNREACHABLE", "DRAINING",      "DEADLINE_EXCEEDED", "INTERNAL"};
+
+std::vector<std::string> WordsOf(absl::string_view comment) {
+  return absl::StrSplit(comment, absl::ByAnyChar(" \n,.:;()"), absl::SkipEmpty());
+}
+
+void AddNamed(const std::vector<std::string>& words, std::set<std::string>& named) {
+  for (const std::string& word : words) {
+    const bool is_constant = absl::StrContains(word, "_") && word == absl::AsciiStrToUpper(word);
+    if (is_constant || word == "OVERLOADED") named.insert(word);
   }
-  for (const char* common : {"MALFORMED_JSON", "UNKNOWN_FIELD", "WRONG_TYPE", "OVERLOADED",
-                             "SERVER_UNREACHABLE", "DRAINING", "DEADLINE_EXCEEDED", "INTERNAL"})
-    words.insert(common);
-  for (const absl::string_view word : words) AddReasons(word, reasons);
+}
+
+// The reasons that a method's comment names ("TOP_K_OUT_OF_RANGE", "UPSTREAM_*"), also by another
+// method ("those of Chat"), and those that any call can have.
+ReasonsByStatus ReasonsOf(const MethodDescriptor& method, const Comments& comments) {
+  std::set<std::string> named(std::begin(kCommonReasons), std::end(kCommonReasons));
+  const std::vector<std::string> words = WordsOf(comments.Of(method));
+  AddNamed(words, named);
+  for (size_t i = 2; i < words.size(); ++i) {
+    if (words[i - 2] != "those" || words[i - 1] != "of") continue;
+    const MethodDescriptor* other = method.service()->FindMethodByName(words[i]);
+    if (other != nullptr) AddNamed(WordsOf(comments.Of(*other)), named);
+  }
+  ReasonsByStatus reasons;
+  for (const std::string& name : named) AddReasons(name, reasons);
   return reasons;
 }
 
@@ -66,7 +83,7 @@ class Writer {
   void AddQuery(const Descriptor& message, const std::string& prefix, int depth,
                 const std::set<std::string>& in_path, Json& parameters);
   Json RequestBody(const Route& route);
-  Json Responses(const Route& route, const std::string& comment);
+  Json Responses(const Route& route);
   void AddFixed(Json& paths);
   static void AddDialect(const DialectOperation& dialect, Json& paths);
 
@@ -142,7 +159,7 @@ Json Writer::RequestBody(const Route& route) {
   return {{"content", std::move(content)}};
 }
 
-Json Writer::Responses(const Route& route, const std::string& comment) {
+Json Writer::Responses(const Route& route) {
   Json success = {{"description", route.success_status == 202 ? "Accepted" : "OK"}};
   const Json schema = book_.Reference(*route.method->output_type());
   if (route.is_raw_body) {
@@ -156,7 +173,7 @@ Json Writer::Responses(const Route& route, const std::string& comment) {
     success["content"] = JsonContent(schema);
   }
   Json responses = {{std::to_string(route.success_status), std::move(success)}};
-  for (const auto& [status, reasons] : ReasonsOf(comment)) {
+  for (const auto& [status, reasons] : ReasonsOf(*route.method, comments_)) {
     responses[std::to_string(status)] = {
         {"description", absl::StrJoin(reasons, ", ")},
         {"content", JsonContent({{"$ref", "#/components/schemas/ErrorAnswer"}})}};
@@ -176,7 +193,7 @@ Json Writer::Operation(const Route& route) {
   if (Json parameters = Parameters(route); !parameters.empty())
     operation["parameters"] = std::move(parameters);
   if (route.has_body) operation["requestBody"] = RequestBody(route);
-  operation["responses"] = Responses(route, comment);
+  operation["responses"] = Responses(route);
   return operation;
 }
 
@@ -186,6 +203,7 @@ void Writer::AddFixed(Json& paths) {
     paths[path]["get"] = {{"tags", {"operations"}},
                           {"operationId", absl::StrCat("get_", path + 1)},
                           {"summary", summary},
+                          {"security", Json::array()},
                           {"responses", std::move(responses)}};
   };
   const Json status =
@@ -227,6 +245,28 @@ void Writer::AddDialect(const DialectOperation& dialect, Json& paths) {
   if (method == "post") operation["requestBody"] = {{"content", any}};
 }
 
+// Where a key is looked for; a JWT goes where a key does.
+Json SecuritySchemes() {
+  return {{"bearer",
+           {{"type", "http"},
+            {"scheme", "bearer"},
+            {"description", "Authorization: Bearer, with a key or a JWT"}}},
+          {"api_key",
+           {{"type", "apiKey"},
+            {"in", "header"},
+            {"name", "x-api-key"},
+            {"description", "The same in a header of its own"}}}};
+}
+
+// Any of the schemes, or none: a server that listens on loopback alone may ask nobody.
+Json Security() {
+  Json alternatives = Json::array({Json::object()});
+  const Json schemes = SecuritySchemes();
+  for (const auto& [name, scheme] : schemes.items())
+    alternatives.push_back({{name, Json::array()}});
+  return alternatives;
+}
+
 Json Writer::Document(const std::vector<DialectOperation>& dialects) {
   Json paths = Json::object();
   for (const auto& route : routes_.routes())
@@ -251,8 +291,9 @@ Json Writer::Document(const std::vector<DialectOperation>& dialects) {
                             {{"name", "dialects"}, {"description", "Other services' APIs"}},
                             {{"name", "operations"}},
                             {{"name", "aliases"}, {"description", "The same by other paths"}}})},
+      {"security", Security()},
       {"paths", std::move(paths)},
-      {"components", {{"schemas", std::move(schemas)}}}};
+      {"components", {{"securitySchemes", SecuritySchemes()}, {"schemas", std::move(schemas)}}}};
 }
 
 }  // namespace

@@ -196,6 +196,8 @@ std::string ErrorJson(const ApiError& error, const std::string& request_id) {
 
 HeaderList ErrorHeaders(const ApiError& error) {
   HeaderList headers = {{"Content-Type", "application/json"}};
+  // RFC 9110, 15.5.2: such an answer names a scheme. x-api-key has none of its own.
+  if (error.http_status == 401) headers.emplace_back("WWW-Authenticate", "Bearer");
   if (error.retry_after) {
     const int64_t seconds = absl::ToInt64Seconds(absl::Ceil(*error.retry_after, absl::Seconds(1)));
     headers.emplace_back("Retry-After", absl::StrCat(std::max<int64_t>(1, seconds)));

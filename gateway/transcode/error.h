@@ -37,7 +37,7 @@ ApiError ApiErrorOf(const grpc::Status& status);
 // The body {"error":{…}}; `request_id` stands where the error brings none.
 std::string ErrorJson(const ApiError& error, const std::string& request_id);
 
-// Content-Type and, where a retry can help, Retry-After (whole seconds, rounded up, at least 1).
+// Content-Type; WWW-Authenticate of a 401; Retry-After where one can help (seconds, rounded up).
 HeaderList ErrorHeaders(const ApiError& error);
 
 // Answers with status, headers and body of `error`.

@@ -1,6 +1,10 @@
 #include "gateway/transcode/metadata.h"
 
+#include <algorithm>
+
 #include "absl/random/random.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
@@ -11,16 +15,32 @@ constexpr absl::string_view kLastEventId = "last-event-id";
 constexpr const char* kForwarded[] = {"authorization", "x-api-key", "idempotency-key",
                                       kLastEventId.data()};
 
-// A chain of more proxies, or longer ones, is none that anybody set up.
+// A chain of more proxies, or longer ones, is none that anybody set up: what its end is longer by
+// was made up.
 constexpr size_t kForwardedForBytesMax = 512;
 constexpr const char* kAnswered[] = {"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset",
                                      "ratelimit-policy", "x-cache"};
 
+bool IsPrintable(char c) {
+  return c >= 0x20 && c <= 0x7e;
+}
+
 bool IsPrintable(absl::string_view text) {
-  for (const char c : text) {
-    if (c < 0x20 || c > 0x7e) return false;
+  return std::all_of(text.begin(), text.end(), [](char c) { return IsPrintable(c); });
+}
+
+// The whole hops at the end of `chain` that gRPC can carry and that are not too many. The last are
+// those that a proxy which is trusted has added; dropped with the rest, whoever sends a long or a
+// garbled header of his own would be counted as that proxy.
+absl::string_view EndOfChain(absl::string_view chain) {
+  size_t from = chain.size() > kForwardedForBytesMax ? chain.size() - kForwardedForBytesMax : 0;
+  for (size_t i = chain.size(); i > from; --i) {
+    if (!IsPrintable(chain[i - 1])) from = i;
   }
-  return true;
+  if (from == 0) return chain;
+  const size_t comma = chain.find(',', from - 1);
+  if (comma == absl::string_view::npos) return {};
+  return absl::StripLeadingAsciiWhitespace(chain.substr(comma + 1));
 }
 
 // The server believes it only of a gateway that it trusts, and reads it from its end.
@@ -30,8 +50,7 @@ void AddForwardedFor(const httplib::Request& request, grpc::ClientContext& conte
   for (size_t i = 0; i < count; ++i) {
     absl::StrAppend(&chain, request.get_header_value("x-forwarded-for", i), ", ");
   }
-  if (chain.size() > kForwardedForBytesMax || !IsPrintable(chain)) chain.clear();
-  context.AddMetadata("x-forwarded-for", absl::StrCat(chain, request.remote_addr));
+  context.AddMetadata("x-forwarded-for", absl::StrCat(EndOfChain(chain), request.remote_addr));
 }
 
 }  // namespace
@@ -51,7 +70,10 @@ std::string NewRequestId() {
 
 std::string RequestIdOf(const httplib::Request& request) {
   std::string id = request.get_header_value("x-request-id");
-  if (!id.empty() && id.size() <= kRequestIdBytesMax && IsPrintable(id)) return id;
+  // The server's rule: another one there would be two ids of one request.
+  const bool is_usable = !id.empty() && id.size() <= kRequestIdBytesMax && IsPrintable(id) &&
+                         !absl::StrContains(id, ' ');
+  if (is_usable) return id;
   return NewRequestId();
 }
 

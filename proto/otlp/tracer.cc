@@ -42,13 +42,17 @@ Tracer::Tracer(SpanSink* sink, double ratio, std::function<absl::Time()> now)
 
 Span Tracer::Start(absl::string_view name, const TraceContext& parent, SpanKind kind) const {
   Span span;
+  if (sink_ == nullptr) {
+    span.context_ = parent;
+    return span;
+  }
   if (parent.is_valid()) {
     span.context_ = ChildOf(parent);
-  } else if (sink_) {
+  } else {
     span.context_ = NewTrace();
     if (IsInShare(span.context_.trace_id, ratio_)) span.context_.flags |= kSampledFlag;
   }
-  if (!sink_ || !span.context_.is_sampled()) return span;
+  if (!span.context_.is_sampled()) return span;
   span.data_ = std::make_unique<SpanData>();
   span.data_->context = span.context_;
   span.data_->parent = parent.span_id;

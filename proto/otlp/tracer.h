@@ -58,8 +58,8 @@ class Tracer {
   // begin here, the share that is recorded, 0 to 1; of those that a caller began, the caller says.
   Tracer(SpanSink* sink, double ratio, std::function<absl::Time()> now = absl::Now);
 
-  // The child of `parent`, or where that is none the beginning of a trace. Without a sink a trace
-  // that was begun elsewhere goes on, and none begins here.
+  // The child of `parent`, or where that is none the beginning of a trace. Without a sink `parent`
+  // goes on as it is, as an id that nobody exports would cut the trace; and none begins here.
   Span Start(absl::string_view name, const TraceContext& parent, SpanKind kind) const;
   // The same, by what the caller's traceparent says; one that can't be read is none.
   Span Start(absl::string_view name, absl::string_view traceparent, SpanKind kind) const;

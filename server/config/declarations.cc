@@ -46,8 +46,8 @@ void DeclareServer(CLI::App& app, Settings& s) {
 
 void DeclareAccess(CLI::App& app, Settings& s) {
   app.add_option("--insecure-listen", s.insecure_listen,
-                 "Listen beyond this machine although nobody is asked for a key; for containers "
-                 "and private networks")
+                 "Listen beyond this machine although nobody is asked for a key, also for metrics; "
+                 "for containers and private networks")
       ->envname("AIB_INSECURE_LISTEN")
       ->default_str("false")
       ->group("Access");
@@ -59,7 +59,8 @@ void DeclareAccess(CLI::App& app, Settings& s) {
       ->group("Access");
   app.add_option("--auth", s.auth,
                  "auto, required or off. auto: every call must bring a key or a JWT where there is "
-                 "an admin key, JWTs are set up, or listen is not this machine alone")
+                 "an admin key or JWTs are set up; required: a start without either is refused; "
+                 "off: one with either is")
       ->envname("AIB_AUTH")
       ->default_val("auto")
       ->check(CLI::IsMember({"auto", "required", "off"}))
@@ -171,7 +172,8 @@ void DeclareLogging(CLI::App& app, Settings& s) {
       ->group("Logging");
   app.add_option(
          "--metrics-listen", s.metrics_listen,
-         "Address of the Prometheus metrics, host:port at which GET /metrics answers; none: off")
+         "Address of the Prometheus metrics, host:port at which GET /metrics answers, without a "
+         "key: beyond this machine only with insecure-listen; none: off")
       ->envname("AIB_SERVER_METRICS_LISTEN")
       ->group("Logging");
   app.add_option("--otlp-endpoint", s.otlp_endpoint,

@@ -12,7 +12,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "server/base/text.h"
+#include "absl/strings/strip.h"
+#include "server/base/net_address.h"
 #include "server/config/declarations.h"
 #include "server/config/toml_file.h"
 
@@ -160,19 +161,55 @@ void CheckJwt(const Settings& s, std::vector<std::string>* problems) {
   }
 }
 
-// What no single bound can say.
-absl::Status CheckMeaning(const Settings& s) {
-  std::vector<std::string> problems;
+// Whom the ports are open to.
+void CheckListen(const Settings& s, std::vector<std::string>* problems) {
+  if (s.listen.empty()) problems->push_back("listen: at least one address is needed");
   for (const auto& address : s.listen) {
     if (!IsLoopback(address) && !s.insecure_listen && !s.RequiresAuth()) {
-      problems.push_back(
+      problems->push_back(
           "listen: " + address +
           " is reachable from other machines and no key is asked for; use 127.0.0.1, set "
           "AIB_ADMIN_KEY, or AIB_INSECURE_LISTEN=true where the network is yours");
     }
   }
+  if (s.metrics_listen.empty()) return;
+  if (!ParseHostPort(s.metrics_listen)) {
+    problems->push_back(absl::StrCat("metrics-listen: ", s.metrics_listen, " is not host:port"));
+  } else if (!IsLoopback(s.metrics_listen) && !s.insecure_listen) {
+    problems->push_back(absl::StrCat(
+        "metrics-listen: ", s.metrics_listen,
+        " is reachable from other machines and asks nobody for a key; use 127.0.0.1, or "
+        "AIB_INSECURE_LISTEN=true where the network is yours"));
+  }
+}
+
+// As the exporter of proto/otlp has it; config_test compares the two.
+bool IsCollector(absl::string_view endpoint) {
+  if (!absl::ConsumePrefix(&endpoint, "https://")) absl::ConsumePrefix(&endpoint, "http://");
+  absl::ConsumeSuffix(&endpoint, "/");
+  const auto parts = ParseHostPort(endpoint);
+  return parts && parts->port > 0 && !absl::StrContains(endpoint, '/');
+}
+
+// Whom the server speaks to beside model servers, and whom it believes.
+void CheckPeers(const Settings& s, std::vector<std::string>* problems) {
+  if (!s.otlp_endpoint.empty() && !IsCollector(s.otlp_endpoint)) {
+    problems->push_back(absl::StrCat("otlp-endpoint: ", s.otlp_endpoint,
+                                     " is not host:port, http://host:port or https://host:port"));
+  }
+  for (const std::string& text : s.trusted_proxies) {
+    if (text.empty() || ParseIpPrefix(text)) continue;
+    problems->push_back(
+        absl::StrCat("trusted-proxies: '", text, "' is no address and no prefix like 10.0.0.0/8"));
+  }
+}
+
+// What no single bound can say.
+absl::Status CheckMeaning(const Settings& s) {
+  std::vector<std::string> problems;
+  CheckListen(s, &problems);
   CheckJwt(s, &problems);
-  if (s.listen.empty()) problems.push_back("listen: at least one address is needed");
+  CheckPeers(s, &problems);
   if (!s.admin_key.empty() && s.admin_key.size() < kAdminKeyBytesMin) {
     problems.push_back(absl::StrCat("admin-key: must have at least ", kAdminKeyBytesMin, " bytes"));
   }
@@ -194,8 +231,9 @@ std::string Settings::DatabasePath() const {
 }
 
 bool IsLoopback(const std::string& address) {
-  return absl::StartsWith(address, "unix:") || absl::StartsWith(address, "127.") ||
-         absl::StartsWith(address, "localhost:") || absl::StartsWith(address, "[::1]:");
+  if (absl::StartsWith(address, "unix:")) return true;
+  const auto parts = ParseHostPort(address);
+  return parts && IsLoopbackHost(parts->host);
 }
 
 absl::StatusOr<Invocation> Load(int argc, const char* const* argv) {

@@ -1,4 +1,4 @@
-// Every setting of the server, declared once (settings.cc): flag, environment variable, help,
+// Every setting of the server, declared once (declarations.cc): flag, environment variable, help,
 // default and bounds.
 #pragma once
 
@@ -111,10 +111,8 @@ struct Settings {
 // What the command line asked for.
 struct Invocation {
   Settings settings;
-  // Set when there is only something to print (--help, --version, --print-config); the program then
-  // ends with `exit_code`.
+  // Set when there is only something to print (--help, --version, --print-config).
   std::string print;
-  int exit_code = 0;
 };
 
 // Flag > environment (AIB_…) > [server] section of the TOML file --config > default; the file's

@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "httplib.h"
 #include "prometheus/text_serializer.h"
+#include "server/base/net_address.h"
 
 namespace aibackend::telemetry {
 namespace {
@@ -19,7 +19,6 @@ constexpr size_t kThreads = 2;
 constexpr time_t kTimeoutSeconds = 5;
 constexpr size_t kRequestBytesMax = 4096;
 constexpr char kContentType[] = "text/plain; version=0.0.4; charset=utf-8";
-constexpr int kPortMax = 65535;
 
 // Not SO_REUSEPORT, httplib's default: with it a port that is taken would be shared.
 void SetSocketOptions(socket_t socket) {
@@ -39,17 +38,6 @@ std::string Text(const std::vector<std::shared_ptr<prometheus::Collectable>>& co
   return out.str();
 }
 
-// "host:port"; an IPv6 host stands in brackets.
-bool Split(const std::string& address, std::string* host, int* port) {
-  const size_t colon = address.rfind(':');
-  if (colon == std::string::npos || colon == 0) return false;
-  *host = address.substr(0, colon);
-  if (host->size() > 2 && host->front() == '[' && host->back() == ']') {
-    *host = host->substr(1, host->size() - 2);
-  }
-  return absl::SimpleAtoi(address.substr(colon + 1), port) && *port >= 0 && *port <= kPortMax;
-}
-
 }  // namespace
 
 struct MetricsListener::Impl {
@@ -61,13 +49,13 @@ struct MetricsListener::Impl {
 
 absl::StatusOr<std::unique_ptr<MetricsListener>> MetricsListener::Start(const std::string& address,
                                                                         const Metrics& metrics) {
-  std::string host;
-  int port = 0;
   const auto failed = [&](absl::string_view why) {
     return absl::UnavailableError(
         absl::StrCat("cannot listen on ", address, " for /metrics: ", why));
   };
-  if (!Split(address, &host, &port)) return failed("it is not host:port");
+  const auto parts = ParseHostPort(address);
+  if (!parts) return failed("it is not host:port");
+  int port = parts->port;
   auto impl = std::make_unique<Impl>();
   impl->collectables = metrics.collectables();
   httplib::Server& server = impl->server;
@@ -82,15 +70,15 @@ absl::StatusOr<std::unique_ptr<MetricsListener>> MetricsListener::Start(const st
     response.set_content(Text(collectables), kContentType);
   });
   if (port == 0) {
-    port = server.bind_to_any_port(host);
+    port = server.bind_to_any_port(parts->host);
     if (port < 0) return failed("no port is free there");
-  } else if (!server.bind_to_port(host, port)) {
+  } else if (!server.bind_to_port(parts->host, port)) {
     return failed("the port is taken, or the address is not this machine's");
   }
   impl->port = port;
   impl->thread = std::thread([&server] { server.listen_after_bind(); });
   // It can be stopped once it runs, which its first answer shows.
-  httplib::Client(host, port).Get("/");
+  httplib::Client(parts->host, port).Get("/");
   return std::unique_ptr<MetricsListener>(new MetricsListener(std::move(impl)));
 }
 

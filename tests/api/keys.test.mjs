@@ -42,6 +42,20 @@ describe('keys', () => {
     for (const target of ['/health', '/ready', '/metrics', '/docs']) assert.equal((await stack.fetch(target)).status, 200, target);
   });
 
+  test('a 401 names the scheme in each dialect, whole or streamed', async () => {
+    const question = { model: 'extractive', max_tokens: 5, messages: [{ role: 'user', content: 'x' }] };
+    for (const [method, target, body] of [
+      ['GET', '/v1/documents'], ['POST', '/v1/chat', { prompt: 'x' }], ['POST', '/v1/chat/stream', { prompt: 'x' }],
+      ['POST', '/v1/chat/completions', question], ['POST', '/v1/chat/completions', { ...question, stream: true }],
+      ['POST', '/v1/messages', question], ['POST', '/v1/messages', { ...question, stream: true }],
+    ]) {
+      for (const headers of [{}, bearer('aib_wrong')]) {
+        const answer = await stack.json(method, target, body, headers);
+        assert.deepEqual([answer.status, answer.headers.get('www-authenticate')], [401, 'Bearer'], target);
+      }
+    }
+  });
+
   test('wrong, expired and revoked ones get one answer, to the letter', async () => {
     const revoked = await make({});
     assert.equal((await stack.json('DELETE', `/v1/keys/${revoked.id}`, undefined, admin)).body.revoked, true);

@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import grpc from '@grpc/grpc-js';
-import { ask, bin, eventually, root, Stack } from './stack.mjs';
+import { ask, bin, eventually, freePort, Process, root, Stack } from './stack.mjs';
 
 let stack;
 before(async () => (stack = await Stack.start({ AIB_WORDS_PER_SECOND: '0' })));
@@ -48,9 +48,22 @@ test('deploy/aibackend.toml is what the programs print', () => {
   assert.equal(settings.trim(), printed.trim(), 'mend it with scripts/sample-config');
 });
 
-test('the sample configuration starts a server', () => {
-  const ended = run('aibackend-server', ['--config', path.join(root, 'deploy/aibackend.toml'), '--print-config']);
-  assert.equal(ended.status, 0, ended.stderr);
+test('the sample configuration starts both programs, and so does what they print', async () => {
+  const sample = path.join(root, 'deploy/aibackend.toml');
+  const printed = path.join(stack.dataDir, 'printed.toml');
+  await writeFile(printed, run('aibackend-server', ['--config', sample, '--print-config']).stdout
+    + run('aibackend-gateway', ['--config', sample, '--print-config']).stdout);
+  for (const config of [sample, printed]) {
+    const env = { AIB_CONFIG: config, AIB_DATA_DIR: path.join(stack.dataDir, 'sample') };
+    const target = `127.0.0.1:${await freePort()}`;
+    const server = new Process('aibackend-server', ['--listen', target], env);
+    const gateway = new Process('aibackend-gateway', ['--listen', '127.0.0.1:0', '--servers', target], env);
+    for (const [program, serves] of [[server, /server_started/], [gateway, /listening on/]]) {
+      await Promise.race([eventually(() => serves.test(program.log), () => `it serves: ${program.log}`, 30_000), program.exited]);
+      assert.match(program.log, serves, config);
+      await program.stop();
+    }
+  }
 });
 
 test('a second server on the same data folder is refused', () => {
@@ -173,6 +186,17 @@ test('the page at /docs works in a browser, with nothing from elsewhere', { skip
     await page.getByText('/v1/chat/stream', { exact: true }).first().waitFor({ timeout: 30_000 });
     assert.deepEqual(foreign, []);
     assert.deepEqual(errors, []);
+    // A key that is entered goes with what is tried.
+    await page.getByRole('button', { name: 'Authorize' }).first().click();
+    await page.locator('#auth-bearer-value').fill('aib_entered');
+    await page.locator('.auth-container', { hasText: 'bearer' }).getByRole('button', { name: 'Apply credentials' }).click();
+    await page.locator('.modal-ux .btn-done').first().click();
+    await page.locator('#operations-AiBackend-ListModels .opblock-summary').click();
+    const [tried] = await Promise.all([
+      page.waitForRequest(`${stack.url}/v1/models`),
+      page.locator('#operations-AiBackend-ListModels').getByRole('button', { name: 'Execute' }).click(),
+    ]);
+    assert.equal((await tried.allHeaders()).authorization, 'Bearer aib_entered');
     if (process.env.AIB_SCREENSHOT) await page.screenshot({ path: process.env.AIB_SCREENSHOT });
   } finally {
     await browser.close();

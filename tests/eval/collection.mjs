@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { eventually, root } from '../api/stack.mjs';
 
-const folder = path.resolve(root, process.env.AIB_EVAL_DIR ?? '../shared/eval');
+const folder = path.resolve(root, process.env.AIB_EVAL_DIR ?? '../shared/eval'); // beside the checkout
 const batchSize = 200; // documents a request
 
 export const fileOf = (name, base) => path.join(folder, name, base);

@@ -9,6 +9,7 @@
 namespace aibackend::gateway {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -67,6 +68,54 @@ TEST(Settings, AnEmptyVariableIsAsGoodAsNone) {
   unsetenv("AIB_GATEWAY_IO_THREADS");
   ASSERT_TRUE(invocation.ok()) << invocation.status();
   EXPECT_EQ(invocation->settings.io_threads, 3);
+}
+
+TEST(Settings, TheSectionIsFoundInAnyToml) {
+  for (const char* text : {
+           "[gateway]   # what the edge does\nauth = \"required\"  # of all\n",
+           "[guardrails.words]\nwords = [\"c#\"]\n[gateway]\nauth = \"required\"\n",
+           "[server]\nlisten = [\n  \"127.0.0.1:1\",  # one\n  \"unix:/s\",\n]\n[gateway]\n"
+           "auth = \"required\"\n",
+           "[models.m]\n[[models.m.upstreams]]\nbase_url = \"http://a\"\n[ gateway ]\n"
+           "\"auth\" = 'required'\n",
+           "gateway.auth = \"required\"\n",
+           "gateway = { auth = \"required\" }\n",
+       }) {
+    const ConfigFile file(text);
+    const auto invocation = LoadWith({"--config", file.path()});
+    ASSERT_TRUE(invocation.ok()) << text << invocation.status();
+    EXPECT_TRUE(invocation->settings.needs_key) << text;
+  }
+}
+
+TEST(Settings, TheSectionsArraysGoOverLinesAndItsKeysMayHaveUnderscores) {
+  const ConfigFile file(
+      "[gateway]\nservers = [\n  \"a:1\",\n  \"unix:/s\",  # near\n]\nio_threads=3\n");
+  const auto invocation = LoadWith({"--config", file.path()});
+  ASSERT_TRUE(invocation.ok()) << invocation.status();
+  EXPECT_THAT(invocation->settings.servers, ElementsAre("a:1", "unix:/s"));
+  EXPECT_EQ(invocation->settings.io_threads, 3);
+}
+
+TEST(Settings, MistakesInTheFileAreNamedWithTheirLine) {
+  const auto problem = [](const std::string& text) {
+    const ConfigFile file(text);
+    return Problem({"--config", file.path()});
+  };
+  EXPECT_THAT(problem("[gateway]\nheartbeat = 1\nlisten = {}\n"),
+              AllOf(HasSubstr("gateway.heartbeat (line 2): unknown key"),
+                    HasSubstr("gateway.listen (line 3): must be")));
+  EXPECT_THAT(problem("[gateway]\nconfig = \"other\"\nprint-config = true\n"),
+              AllOf(HasSubstr("gateway.config"), HasSubstr("gateway.print-config")));
+  EXPECT_THAT(problem("[gateway]\nio-threads = 1\nio_threads = 2\n"), HasSubstr("twice"));
+  EXPECT_THAT(problem("[gateway]\nio-threads = \"many\"\n"), HasSubstr("io-threads"));
+  EXPECT_THAT(problem("[gateway]\nio-threads = [1, 2]\n"), HasSubstr("io-threads"));
+  EXPECT_THAT(problem("[gateway]\nauth = true\n"), HasSubstr("auth"));
+  EXPECT_THAT(problem("[gateway.deep]\nauth = \"off\"\n"), HasSubstr("gateway.deep"));
+  EXPECT_THAT(problem("[[gateway]]\nauth = \"off\"\n"), HasSubstr("must be a table"));
+  EXPECT_THAT(problem("gateway = 1\n"), HasSubstr("must be a table"));
+  EXPECT_THAT(problem("[server]\nlisten = \"127.0.0.1:1\n[gateway]\n"), HasSubstr("line 2"));
+  EXPECT_THAT(problem("[gateway]\n[gateway]\n"), HasSubstr("line 2"));
 }
 
 TEST(Settings, WhatIsWrongIsNamed) {

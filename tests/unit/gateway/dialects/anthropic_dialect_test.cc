@@ -170,6 +170,7 @@ TEST_F(AnthropicTest, AnErrorHasTheirShapeAndTheTypeOfItsStatus) {
                                                 {"error", {{"type", c.type}, {"message", "no"}}},
                                                 {"request_id", "req_1"}}));
       EXPECT_EQ(answer.Header("request-id"), "req_1");
+      EXPECT_EQ(answer.Header("WWW-Authenticate"), c.status == 401 ? "Bearer" : "");
     }
   }
 }

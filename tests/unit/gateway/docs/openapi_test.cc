@@ -109,6 +109,38 @@ TEST_F(OpenApiTest, ErrorsAreThoseThatTheMethodNames) {
   EXPECT_TRUE(chat["requestBody"]["content"]["application/json"].contains("example"));
 }
 
+TEST_F(OpenApiTest, WhatAMethodRefersToIsItsOwn) {
+  const auto reasons = [this](const char* path, const char* status) {
+    return document_["paths"][path]["post"]["responses"][status]["description"].get<std::string>();
+  };
+  for (const char* path : {"/v1/chat", "/v1/chat/stream"}) {
+    EXPECT_TRUE(absl::StrContains(reasons(path, "429"), "QUOTA_EXCEEDED")) << path;
+    EXPECT_TRUE(absl::StrContains(reasons(path, "403"), "PRICE_UNKNOWN")) << path;
+    EXPECT_TRUE(absl::StrContains(reasons(path, "400"), "CONTENT_BLOCKED")) << path;
+    EXPECT_TRUE(absl::StrContains(reasons(path, "404"), "MODEL_NOT_FOUND")) << path;
+  }
+}
+
+TEST_F(OpenApiTest, AKeyGoesInEitherHeaderOrInNone) {
+  const json& schemes = document_["components"]["securitySchemes"];
+  EXPECT_EQ(schemes["bearer"]["type"], "http");
+  EXPECT_EQ(schemes["bearer"]["scheme"], "bearer");
+  EXPECT_EQ(schemes["api_key"]["in"], "header");
+  EXPECT_EQ(schemes["api_key"]["name"], "x-api-key");
+  EXPECT_EQ(document_["security"], json::parse(R"([{}, {"bearer": []}, {"api_key": []}])"));
+  for (const char* path : {"/health", "/ready", "/metrics"})
+    EXPECT_EQ(document_["paths"][path]["get"]["security"], json::array()) << path;
+  for (const auto& route : routes_.routes()) {
+    const std::string method = absl::AsciiStrToLower(route->http_method);
+    const json& responses = document_["paths"][route->path][method]["responses"];
+    EXPECT_EQ(responses["401"]["description"], "KEY_INVALID, KEY_REQUIRED") << route->path;
+    EXPECT_TRUE(
+        absl::StrContains(responses["403"]["description"].get<std::string>(), "SCOPE_MISSING"));
+    EXPECT_TRUE(
+        absl::StrContains(responses["429"]["description"].get<std::string>(), "RATE_LIMITED"));
+  }
+}
+
 TEST(OpenApi, GarbageForDescriptorsIsRefused) {
   EXPECT_FALSE(MakeOpenApi(*RouteTable::Build(ContractServices()), "garbage").ok());
 }

@@ -11,11 +11,15 @@
 namespace aibackend::gateway {
 namespace {
 
-std::string RetryAfterOf(const ApiError& error) {
+std::string HeaderOf(const ApiError& error, const std::string& wanted) {
   for (const auto& [name, value] : ErrorHeaders(error)) {
-    if (name == "Retry-After") return value;
+    if (name == wanted) return value;
   }
   return {};
+}
+
+std::string RetryAfterOf(const ApiError& error) {
+  return HeaderOf(error, "Retry-After");
 }
 
 TEST(ApiError, EveryReasonOfTheTableLeavesAsTheTableSays) {
@@ -27,6 +31,7 @@ TEST(ApiError, EveryReasonOfTheTableLeavesAsTheTableSays) {
                                                   table.value(i)->name(), "what", "some.field"));
     EXPECT_EQ(error.http_status, row.http_status()) << table.value(i)->name();
     EXPECT_EQ(RetryAfterOf(error).empty(), !row.retryable()) << table.value(i)->name();
+    EXPECT_EQ(HeaderOf(error, "WWW-Authenticate"), row.http_status() == 401 ? "Bearer" : "");
     const auto json = nlohmann::json::parse(ErrorJson(error, "req_1"))["error"];
     EXPECT_EQ(json["reason"], table.value(i)->name());
     EXPECT_EQ(json["message"], "what");

@@ -6,6 +6,8 @@
 #include <map>
 #include <set>
 
+#include "absl/strings/str_cat.h"
+
 namespace aibackend::gateway {
 namespace {
 
@@ -16,14 +18,14 @@ httplib::Request With(const std::string& name, const std::string& value) {
 }
 
 TEST(RequestId, APrintableOneIsKept) {
-  EXPECT_EQ(RequestIdOf(With("X-Request-Id", "abc-1 2")), "abc-1 2");
+  EXPECT_EQ(RequestIdOf(With("X-Request-Id", "abc-1/2")), "abc-1/2");
   const std::string longest(kRequestIdBytesMax, 'x');
   EXPECT_EQ(RequestIdOf(With("x-request-id", longest)), longest);
 }
 
 TEST(RequestId, AnyOtherIsReplaced) {
-  for (const std::string& bad : {std::string(), std::string("a\tb"), std::string("é"),
-                                 std::string(kRequestIdBytesMax + 1, 'x')}) {
+  for (const std::string& bad : {std::string(), std::string("a\tb"), std::string("a b"),
+                                 std::string("é"), std::string(kRequestIdBytesMax + 1, 'x')}) {
     const std::string id = RequestIdOf(With("x-request-id", bad));
     EXPECT_EQ(id.size(), 30u);
     EXPECT_EQ(id.substr(0, 4), "req_");
@@ -63,11 +65,29 @@ TEST(ForwardHeaders, TheClientsAddressStandsAtTheEndOfTheChain) {
             "203.0.113.9, 10.0.0.1, 192.0.2.7");
   request.headers.clear();
   EXPECT_EQ(Sent(request, false).find("x-forwarded-for")->second, "192.0.2.7");
-  for (const std::string& bad : {std::string(600, '1'), std::string("a\x01")}) {
-    request = With("x-forwarded-for", bad);
+}
+
+TEST(ForwardHeaders, OfAChainThatIsTooLongOrGarbledTheEndGoesOn) {
+  const auto chain_of = [](const std::string& forwarded_for) {
+    httplib::Request request = With("x-forwarded-for", forwarded_for);
     request.remote_addr = "192.0.2.7";
-    EXPECT_EQ(Sent(request, false).find("x-forwarded-for")->second, "192.0.2.7");
+    return Sent(request, false).find("x-forwarded-for")->second;
+  };
+  const std::string longest(510, '1');  // with the comma that follows: all that fits
+  EXPECT_EQ(chain_of(longest), longest + ", 192.0.2.7");
+  EXPECT_EQ(chain_of(longest + "1"), "192.0.2.7");
+  EXPECT_EQ(chain_of(longest + "1, 203.0.113.9"), "203.0.113.9, 192.0.2.7");
+  // Cut at the comma itself: the hop behind it is whole.
+  EXPECT_EQ(chain_of("x," + longest), longest + ", 192.0.2.7");
+  for (const char* garbage : {"a\x01", "1.2.3.4\xff, 1.2.3.4\x7f"}) {
+    EXPECT_EQ(chain_of(garbage), "192.0.2.7");
+    EXPECT_EQ(chain_of(absl::StrCat(garbage, ", 203.0.113.9")), "203.0.113.9, 192.0.2.7");
   }
+  // The same where a proxy adds a header of its own.
+  httplib::Request request = With("x-forwarded-for", std::string(600, '1'));
+  request.headers.emplace("x-forwarded-for", "203.0.113.9");
+  request.remote_addr = "192.0.2.7";
+  EXPECT_EQ(Sent(request, false).find("x-forwarded-for")->second, "203.0.113.9, 192.0.2.7");
 }
 
 TEST(ForwardHeaders, AGatewayThatNeedsKeysSaysSo) {

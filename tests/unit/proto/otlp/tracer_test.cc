@@ -105,8 +105,8 @@ TEST_F(TracerTest, WithoutASinkOnlyWhatACallerBeganGoesOn) {
   EXPECT_EQ(tracer.Start("a", "00-1", SpanKind::kServer).Traceparent(), "");
   Span span = tracer.Start("a", kSampled, SpanKind::kServer);
   EXPECT_FALSE(span.is_recording());
-  EXPECT_EQ(span.context().trace_id, ParseTraceparent(kSampled)->trace_id);
-  EXPECT_TRUE(span.context().is_sampled());
+  EXPECT_EQ(span.Traceparent(), kSampled);  // no span between that a collector would miss
+  EXPECT_EQ(tracer.Start("b", span.context(), SpanKind::kClient).Traceparent(), kSampled);
   EXPECT_EQ(tracer.dropped(), 0u);
 }
 

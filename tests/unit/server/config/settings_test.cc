@@ -6,6 +6,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "libstemmer.h"
+#include "proto/otlp/span_exporter.h"
 #include "server/retrieval/analyzer.h"
 
 namespace aibackend::config {
@@ -97,6 +98,46 @@ TEST_F(SettingsTest, AnAddressBeyondThisMachineNeedsAnExplicitWord) {
   EXPECT_THAT(std::string(refused.status().message()), HasSubstr("0.0.0.0:2"));
   EXPECT_TRUE(LoadArgs({"--listen", "0.0.0.0:2", "--insecure-listen", "true"}).ok());
   EXPECT_TRUE(LoadArgs({"--listen", "unix:/tmp/x.sock,[::1]:5,localhost:6"}).ok());
+}
+
+TEST_F(SettingsTest, ANameThatBeginsLikeALoopbackAddressIsBeyondThisMachine) {
+  EXPECT_FALSE(LoadArgs({"--listen", "127.example.com:80"}).ok());
+}
+
+TEST_F(SettingsTest, MetricsBeyondThisMachineNeedTheSameWordAlsoWhereKeysAreAskedFor) {
+  const auto refused =
+      LoadArgs({"--metrics-listen", "0.0.0.0:9464", "--admin-key", "0123456789abcdef"});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("metrics-listen: 0.0.0.0:9464"));
+  EXPECT_TRUE(LoadArgs({"--metrics-listen", "0.0.0.0:9464", "--insecure-listen", "true"}).ok());
+  EXPECT_TRUE(LoadArgs({"--metrics-listen", "[::1]:0"}).ok());
+}
+
+TEST_F(SettingsTest, ACollectorsEndpointIsWhatTheExporterTakes) {
+  for (const char* endpoint :
+       {"collector:4317", "http://127.0.0.1:4317", "https://otlp.test:443/", "[::1]:4317",
+        "collector", ":4317", "collector:0", "collector:x", "collector:65536",
+        "http://collector:4317/v1/traces", "ftp://collector:4317"}) {
+    EXPECT_EQ(LoadArgs({"--otlp-endpoint", endpoint}).ok(), otlp::CheckEndpoint(endpoint).ok())
+        << endpoint;
+  }
+}
+
+TEST_F(SettingsTest, AnEmptyListOfProxiesIsNone) {
+  const std::string path = File("[server]\ntrusted-proxies=\"\"\n");
+  EXPECT_TRUE(LoadArgs({"--config", path.c_str()}).ok());
+}
+
+TEST_F(SettingsTest, MistakesInAddressesAreReportedAtOnce) {
+  const auto refused = LoadArgs({"--trusted-proxies", "10.0.0.0/8,10.0.0.0/33,host",
+                                 "--otlp-endpoint", "nowhere", "--metrics-listen", "nowhere"});
+  ASSERT_FALSE(refused.ok());
+  const std::string message(refused.status().message());
+  for (const char* named : {"trusted-proxies: '10.0.0.0/33'", "trusted-proxies: 'host'",
+                            "otlp-endpoint: nowhere", "metrics-listen: nowhere"}) {
+    EXPECT_THAT(message, HasSubstr(named));
+  }
+  EXPECT_THAT(message, testing::Not(HasSubstr("'10.0.0.0/8'")));
 }
 
 TEST_F(SettingsTest, EveryProblemOfMeaningIsReportedAtOnce) {
