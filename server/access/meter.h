@@ -85,7 +85,7 @@ class LimitSource {
 struct Caller {
   const Principal& principal;
   std::string user;     // the principal's, or the one the request names; may be empty
-  std::string address;  // of the client: IP without the port; may be empty
+  std::string address;  // of the client: IPv4, or an IPv6 network (client_address.h); may be empty
 };
 
 // The limit on requests with the least room, for the ratelimit-… headers.
