@@ -72,9 +72,9 @@ absl::string_view ActionOf(absl::string_view outcome) {
   return outcome.substr(outcome.rfind(':') + 1);
 }
 
-// What a turn is to the metrics.
-void Count(const chat::TurnResult& result, telemetry::Metrics& metrics) {
-  const auto& row = metrics.ModelOf(telemetry::Operation::kChat, result.model);
+// What an answer is to the metrics of the model that gave it.
+void CountAnswer(const telemetry::Metrics::ModelRow& row, const chat::TurnResult& result,
+                 telemetry::Metrics& metrics) {
   telemetry::Metrics::Answer answer;
   answer.duration = result.elapsed;
   if (result.time_to_first_token > absl::ZeroDuration()) {
@@ -82,11 +82,17 @@ void Count(const chat::TurnResult& result, telemetry::Metrics& metrics) {
   }
   answer.output_tokens = result.usage.completion_tokens;
   metrics.AnswerEnded(row, answer);
+}
+
+// What a turn is to the metrics. One that asked no model, as it found its answer in the cache or no
+// documents, says nothing of how fast a model is.
+void Count(const chat::TurnResult& result, telemetry::Metrics& metrics) {
+  const auto& row = metrics.ModelOf(telemetry::Operation::kChat, result.model);
+  if (result.model_asked) CountAnswer(row, result, metrics);
   metrics.Spent(row, result.cost);
   if (result.cache == "exact") metrics.CacheAsked(telemetry::CacheResult::kExact);
   if (result.cache == "semantic") metrics.CacheAsked(telemetry::CacheResult::kSemantic);
   if (result.cache_missed) metrics.CacheAsked(telemetry::CacheResult::kMiss);
-  for (const std::string& outcome : result.guardrails) metrics.GuardrailActed(ActionOf(outcome));
 }
 
 }  // namespace
@@ -124,6 +130,9 @@ chat::ChatService::Options AnswerStack::ChatOptions(const config::Settings& sett
   options.guardrails = &guardrails_;
   options.cache = cache_.get();
   options.prices = &prices;
+  options.on_guarded = [&metrics](const std::vector<std::string>& outcomes) {
+    for (const std::string& outcome : outcomes) metrics.GuardrailActed(ActionOf(outcome));
+  };
   options.on_end = [&metrics](const chat::TurnResult& result) { Count(result, metrics); };
   return options;
 }

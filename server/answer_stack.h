@@ -30,6 +30,9 @@ class AnswerStack {
                                          const usage::PriceBook& prices,
                                          telemetry::Metrics& metrics);
 
+  // That the answer cache holds.
+  int64_t cache_bytes() const { return cache_ ? static_cast<int64_t>(cache_->bytes()) : 0; }
+
  private:
   AnswerStack(guard::Guardrails guardrails, const config::Settings& settings, Clock& clock,
               retrieval::TextEmbedder* embedder);

@@ -297,6 +297,7 @@ class ServerApp final : public App {
     };
     readings.ledger_spooled_rows = [this] { return ledger_.spooled_rows(); };
     readings.spans_dropped = [this] { return parts_.telemetry->tracer().dropped(); };
+    readings.cache_bytes = [this] { return parts_.answers->cache_bytes(); };
     return readings;
   }
 

@@ -48,7 +48,8 @@ EmbeddingStack::EmbeddingStack(const std::vector<config::ModelSettings>& setting
     options.timeouts = TimeoutsOf(upstream.timeouts);
     Model built;
     built.adapter = std::make_unique<models::OpenAiEmbeddingModel>(http, std::move(options));
-    built.observed = std::make_unique<models::ObservedEmbeddingModel>(*built.adapter, watch);
+    built.observed =
+        std::make_unique<models::ObservedEmbeddingModel>(*built.adapter, upstream.model, watch);
     built.whole =
         std::make_unique<models::EmbeddingRetry>(*built.observed, timer, RetryOptionsOf(model));
     built.aliases = model.aliases;

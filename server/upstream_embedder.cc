@@ -92,7 +92,7 @@ UpstreamEmbedder::UpstreamEmbedder(models::EmbeddingModel& model, std::string ke
 
 // After an error no call starts, and those under way are waited for: they are paid for.
 absl::Status UpstreamEmbedder::Embed(const std::vector<std::string>& texts, absl::Time deadline,
-                                     OnVectors on_vectors) {
+                                     const telemetry::TraceContext& trace, OnVectors on_vectors) {
   const auto calls = std::make_shared<Calls>();
   absl::Status status;
   size_t next = 0;
@@ -101,6 +101,7 @@ absl::Status UpstreamEmbedder::Embed(const std::vector<std::string>& texts, absl
       const size_t size = CallSize(texts, next);
       models::EmbedRequest request;
       request.model = name_;
+      request.trace = trace;
       request.inputs.assign(texts.begin() + static_cast<ptrdiff_t>(next),
                             texts.begin() + static_cast<ptrdiff_t>(next + size));
       calls->Start(model_, next, std::move(request));

@@ -25,7 +25,7 @@ class UpstreamEmbedder final : public retrieval::TextEmbedder {
   const std::string& name() const override { return name_; }
   const std::string& key() const override { return key_; }
   absl::Status Embed(const std::vector<std::string>& texts, absl::Time deadline,
-                     OnVectors on_vectors) override;
+                     const telemetry::TraceContext& trace, OnVectors on_vectors) override;
 
  private:
   class Calls;

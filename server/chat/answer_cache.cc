@@ -35,6 +35,7 @@ void StripTurn(TurnResult& result) {
   result.cost = NanoUsd();
   result.time_to_first_token = result.elapsed = absl::ZeroDuration();
   result.upstream_calls = 0;
+  result.model_asked = false;
   result.cache_missed = false;
   result.timeline.clear();
 }
@@ -75,15 +76,16 @@ absl::optional<AnswerCache::Slot> AnswerCache::SlotOf(const TurnRequest& turn,
   slot.key = CacheKeyOf(turn, model, strict, revision.value_or(0));
   slot.is_semantic = mode == CacheMode::kSemantic && embedder_ != nullptr &&
                      !slot.key.question.empty() && slot.key.question.size() <= kQuestionBytesMax;
-  slot.threshold = turn.cache.threshold.value_or(options_.threshold);
+  slot.threshold = std::max(turn.cache.threshold.value_or(0), options_.threshold);
   slot.max_age = std::min(turn.cache.max_age.value_or(options_.ttl), options_.ttl);
+  slot.trace = turn.generate.trace;
   return slot;
 }
 
 absl::optional<TurnResult> AnswerCache::Find(Slot& slot) {
   absl::optional<TurnResult> found = FindExact(slot);
   if (found || !slot.is_semantic) return found;
-  auto vector = embedder_->VectorOf(slot.key.question);
+  auto vector = embedder_->VectorOf(slot.key.question, slot.trace);
   if (!vector.ok()) return absl::nullopt;
   slot.vector = *std::move(vector);
   return FindSimilar(slot);

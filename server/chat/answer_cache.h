@@ -26,7 +26,7 @@ class AnswerCache {
     CacheMode mode = CacheMode::kAuto;  // of requests that name none
     absl::Duration ttl = absl::Hours(1);
     size_t bytes_max = size_t{64} << 20;
-    double threshold = 0.95;  // of kSemantic, for requests that name none
+    double threshold = 0.95;  // of kSemantic; a request may ask for more, not for less
     // A search looks at all questions of its scope: 512 of 1,024 dimensions take about a
     // millisecond.
     size_t scope_questions_max = 512;
@@ -38,6 +38,7 @@ class AnswerCache {
     bool is_semantic = false;
     double threshold = 1;
     absl::Duration max_age;
+    telemetry::TraceContext trace;    // of the turn
     QuestionEmbedder::Vector vector;  // of the question, once it is known
   };
 

@@ -8,6 +8,14 @@
 #include "server/chat/turn_rules.h"
 
 namespace aibackend::chat {
+namespace {
+
+absl::Status Overloaded() {
+  return WithRetryAfter(MakeError(Reason::OVERLOADED, "too many chats are under way"),
+                        absl::Seconds(1));
+}
+
+}  // namespace
 
 void Answer::Append(const models::Delta& delta) {
   text.append(delta.text.data(), delta.text.size());
@@ -46,26 +54,39 @@ absl::StatusOr<int> ChatService::CountTokens(const TurnRequest& request) const {
   return models::EstimatePromptTokens(request.generate);
 }
 
+bool ChatService::guards_input() const {
+  return options_.guardrails != nullptr && !options_.guardrails->input().empty();
+}
+
 absl::Status ChatService::Guard(TurnRequest& request) const {
-  if (options_.guardrails == nullptr) return absl::OkStatus();
-  return GuardTurn(*options_.guardrails, request);
+  return GuardTurn(options_, request);
+}
+
+absl::Status ChatService::GuardThen(TurnRequest request, Guarded done) const {
+  const bool queued =
+      executor_.TrySubmit([this, request = std::move(request), done = std::move(done)]() mutable {
+        const absl::Status status = Guard(request);
+        done(std::move(request), status);
+      });
+  return queued ? absl::OkStatus() : Overloaded();
+}
+
+absl::Status ChatService::GuardInputs(std::vector<std::string>& texts,
+                                      std::vector<std::string>& outcomes) const {
+  return GuardTexts(options_, texts, outcomes);
 }
 
 absl::StatusOr<std::shared_ptr<Turn>> ChatService::Start(TurnRequest request,
                                                          std::shared_ptr<TurnSink> sink) {
   AIB_ASSIGN_OR_RETURN(models::LanguageModel* const model, ModelFor(request));
-  const auto overloaded = [] {
-    return WithRetryAfter(MakeError(Reason::OVERLOADED, "too many chats are under way"),
-                          absl::Seconds(1));
-  };
   if (turns_.fetch_add(1, std::memory_order_relaxed) >= options_.turns_max) {
     turns_.fetch_sub(1, std::memory_order_relaxed);
-    return overloaded();
+    return Overloaded();
   }
   auto turn = std::make_shared<RunningTurn>(*world_, *model, std::move(request), std::move(sink));
   if (!executor_.TrySubmit([turn] { turn->Run(); })) {
     turns_.fetch_sub(1, std::memory_order_relaxed);
-    return overloaded();
+    return Overloaded();
   }
   return std::shared_ptr<Turn>(std::move(turn));
 }

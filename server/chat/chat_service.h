@@ -47,7 +47,7 @@ enum class CacheMode {
 // Of one request; what is absent is the server's.
 struct CacheChoice {
   absl::optional<CacheMode> mode;
-  absl::optional<double> threshold;  // of kSemantic: the least cosine of the questions
+  absl::optional<double> threshold;  // of kSemantic: the least cosine, where above the server's
   absl::optional<absl::Duration> max_age;
 };
 
@@ -104,6 +104,7 @@ struct TurnResult {
   absl::Duration time_to_first_token;  // zero where nothing came
   absl::Duration elapsed;
   int upstream_calls = 0;
+  bool model_asked = false;
   std::string cache;  // "exact" or "semantic": the answer was given before, and costs nothing
   bool cache_missed = false;            // it was looked for, in vain
   std::vector<std::string> guardrails;  // what they did, "name:action", each once, in order
@@ -140,6 +141,9 @@ class ChatService {
     const guard::Guardrails* guardrails = nullptr;
     AnswerCache* cache = nullptr;
     const usage::PriceBook* prices = nullptr;  // null: nothing costs anything
+    // Told what guardrails did, "name:action" each: once to what came in, once to an answer; not
+    // where they did nothing, nor of an answer that was given before. Must not block. May be none.
+    std::function<void(const std::vector<std::string>&)> on_guarded;
     // Told how each turn ended, before its sink is; must not block. May be none.
     std::function<void(const TurnResult&)> on_end;
   };
@@ -154,6 +158,16 @@ class ChatService {
   // request.guardrails, also after CONTENT_BLOCKED, which is for field "messages" and names the
   // rule, not the text.
   absl::Status Guard(TurnRequest& request) const;
+  // The same on the executor, where `done` gets the request and how it went: large messages take
+  // a while. OVERLOADED at once where it is full; then `done` isn't called.
+  using Guarded = std::function<void(TurnRequest request, const absl::Status& status)>;
+  absl::Status GuardThen(TurnRequest request, Guarded done) const;
+  // Whether there are such rules: what users say goes nowhere before they have seen it.
+  bool guards_input() const;
+  // Applies them to texts that are no turn's, such as those to embed; CONTENT_BLOCKED is for the
+  // field "input".
+  absl::Status GuardInputs(std::vector<std::string>& texts,
+                           std::vector<std::string>& outcomes) const;
 
   // Refuses at once what can't be served (MESSAGES_EMPTY, TEMPERATURE_OUT_OF_RANGE,
   // MODEL_NOT_FOUND, OVERLOADED …): then `sink` is never called. Else the turn runs, and ends with

@@ -1,6 +1,10 @@
 #include "server/chat/guarded_answer.h"
 
+#include <utility>
+
 #include "server/base/status.h"
+#include "server/chat/guarded_json.h"
+#include "server/models/json_text.h"
 
 namespace aibackend::chat {
 
@@ -52,9 +56,7 @@ void GuardedAnswer::TakeText(const models::Delta& delta, bool is_all, Pass pass)
   if (is_all) text_.Flush(&left);
   blocked_by_ = text_.blocked_by();
   if (left.empty()) return;
-  models::Delta checked(left);
-  checked.is_quoted = delta.is_quoted;
-  pass(checked);
+  pass(models::Delta(left));
 }
 
 void GuardedAnswer::TakeCalls(absl::Span<const models::ToolCallDelta> pieces) {
@@ -67,16 +69,22 @@ void GuardedAnswer::TakeCalls(absl::Span<const models::ToolCallDelta> pieces) {
   }
 }
 
+// As strings first, where an escape hides nothing, then as the text that they are written as, which
+// has the numbers, too.
+const guard::CompiledRule* GuardedAnswer::GuardArguments(std::string& arguments) {
+  const guard::Guardrails::Rules& rules = guardrails_.output();
+  const guard::CompiledRule* blocked_by = nullptr;
+  if (models::IsJsonObject(arguments)) blocked_by = GuardJson(rules, outcomes_, arguments);
+  return blocked_by != nullptr ? blocked_by : guard::ApplyWhole(rules, outcomes_, arguments);
+}
+
 void GuardedAnswer::EndCalls(Pass pass) {
   std::vector<models::ToolCallDelta> calls;
   for (models::ToolCall& call : calls_) {
-    guard::GuardedText arguments(guardrails_.output(), outcomes_);
-    std::string left;
-    arguments.Take(call.arguments, &left);
-    arguments.Flush(&left);
-    blocked_by_ = arguments.blocked_by();
+    std::string arguments = call.arguments;
+    blocked_by_ = GuardArguments(arguments);
     if (blocked_by_) return;
-    calls.push_back({static_cast<int>(calls.size()), call.id, call.name, std::move(left)});
+    calls.push_back({static_cast<int>(calls.size()), call.id, call.name, std::move(arguments)});
   }
   if (!guardrails_.changes_output()) return;  // they have been given out
   models::Delta delta;

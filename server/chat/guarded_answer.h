@@ -14,8 +14,9 @@ namespace aibackend::chat {
 // Gives out deltas of what the rules leave of the text and, by itself, of the reasoning. Where a
 // rule takes something away:
 //
-// - Tool calls come whole, at the end: the rules work on their arguments. A mask in them may
-//   leave what is no JSON.
+// - Tool calls come whole, at the end: the rules work on the strings of their arguments, without
+//   escapes, and on the arguments as text. A mask of what is no string (a number) leaves what is no
+//   JSON.
 // - Logprobs come at the end, and not at all where something of the text was masked: they are of
 //   the text as the model wrote it.
 //
@@ -42,6 +43,7 @@ class GuardedAnswer {
   void TakeReasoning(absl::string_view reasoning, bool is_all, Pass pass);
   void TakeText(const models::Delta& delta, bool is_all, Pass pass);
   void TakeCalls(absl::Span<const models::ToolCallDelta> pieces);
+  const guard::CompiledRule* GuardArguments(std::string& arguments);
   void EndCalls(Pass pass);
 
   const guard::Guardrails& guardrails_;

@@ -22,7 +22,8 @@ class QuestionEmbedder {
   virtual ~QuestionEmbedder() = default;
   // Of length 1; vectors of one size are of one space. Blocks, but not long: who waits has a model
   // to ask.
-  virtual absl::StatusOr<Vector> VectorOf(const std::string& question) = 0;
+  virtual absl::StatusOr<Vector> VectorOf(const std::string& question,
+                                          const telemetry::TraceContext& trace) = 0;
 };
 
 // By an embedder that collections could have, too: questions asked last are remembered, and one
@@ -38,8 +39,9 @@ class TextQuestionEmbedder final : public QuestionEmbedder {
   TextQuestionEmbedder(retrieval::TextEmbedder& embedder, Clock& clock, Options options)
       : embedder_(embedder, clock), vectors_(options.timeout, options.waiting_max) {}
 
-  absl::StatusOr<Vector> VectorOf(const std::string& question) override {
-    return vectors_.Get(embedder_, question);
+  absl::StatusOr<Vector> VectorOf(const std::string& question,
+                                  const telemetry::TraceContext& trace) override {
+    return vectors_.Get(embedder_, question, trace);
   }
 
  private:

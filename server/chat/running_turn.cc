@@ -29,8 +29,13 @@ const char* NameOf(retrieval::Mode mode) {
   return "";
 }
 
-absl::StatusOr<models::Grounding> Search(const retrieval::Retriever& retriever,
-                                         const TurnRequest& request, bool strict) {
+struct Found {
+  models::Grounding grounding;
+  bool is_degraded = false;
+};
+
+absl::StatusOr<Found> Search(const retrieval::Retriever& retriever, const TurnRequest& request,
+                             bool strict) {
   retrieval::RetrieveQuery query;
   query.text = LastUserText(request.generate.messages);
   query.top_k = request.retrieval.top_k;
@@ -38,9 +43,12 @@ absl::StatusOr<models::Grounding> Search(const retrieval::Retriever& retriever,
   query.mode = request.retrieval.mode;
   query.filter = request.retrieval.filter;
   query.min_score = request.retrieval.min_score;
+  query.trace = request.generate.trace;
   AIB_ASSIGN_OR_RETURN(retrieval::RetrieveResult found, retriever.Retrieve(query));
 
-  models::Grounding grounding;
+  Found result;
+  result.is_degraded = found.is_degraded;
+  models::Grounding& grounding = result.grounding;
   grounding.confidence = found.confidence;
   grounding.strict = strict;
   grounding.collection = query.collection.name;
@@ -50,7 +58,7 @@ absl::StatusOr<models::Grounding> Search(const retrieval::Retriever& retriever,
                                   std::move(match.title), std::move(match.source),
                                   std::move(match.text), match.start, match.score});
   }
-  return grounding;
+  return result;
 }
 
 bool IsWithoutEvidence(const models::Grounding& grounding) {
@@ -118,9 +126,7 @@ void RunningTurn::Run() {
 
 // False: a rule blocks. What it did before the turn began is told, too.
 bool RunningTurn::GuardInput() {
-  if (world_.options.guardrails != nullptr) {
-    result_.status = GuardTurn(*world_.options.guardrails, request_);
-  }
+  result_.status = GuardTurn(world_.options, request_);
   result_.guardrails = std::move(request_.guardrails);
   return result_.status.ok();
 }
@@ -143,10 +149,11 @@ bool RunningTurn::AnswerFromCache() {
 
 // False: it failed.
 bool RunningTurn::Ground() {
-  auto grounding = Search(world_.retriever, request_, strict_);
-  result_.status = grounding.status();
-  if (!grounding.ok()) return false;
-  request_.generate.grounding = *std::move(grounding);
+  auto found = Search(world_.retriever, request_, strict_);
+  result_.status = found.status();
+  if (!found.ok()) return false;
+  if (found->is_degraded) slot_.reset();  // the embedder may be well again in a moment
+  request_.generate.grounding = std::move(found->grounding);
   UseGrounding(*request_.generate.grounding);
   return true;
 }
@@ -175,16 +182,22 @@ void RunningTurn::AskModel() {
     if (!result_.status.ok()) return Finish();
     is_shortened_ = generate.max_tokens != max_tokens;
   }
+  if (IsCancelled()) return FinishCancelled();
   Note("asked", info_.id);
-  bool cancelled = false;
+  result_.model_asked = true;
+  Hold(model_.Generate(generate, shared_from_this()));
+}
+
+// It may have been asked to stop, or have ended, before it is here. Not under the mutex, for which
+// Cancel would wait: a model may take its time.
+void RunningTurn::Hold(std::shared_ptr<models::Generation> generation) {
   {
     absl::MutexLock lock(&mutex_);
-    cancelled = cancelled_;
-    if (!cancelled) generation_ = model_.Generate(generate, shared_from_this());
+    if (has_ended_) return;
+    generation_ = generation;
+    if (!model_cancelled_) return;
   }
-  if (!cancelled) return;
-  result_.timeline.pop_back();
-  FinishCancelled();
+  generation->Cancel();
 }
 
 // --- While it answers
@@ -288,9 +301,7 @@ void RunningTurn::FinishNoContext() {
   result_.outcome = models::Outcome::kNoContext;
   result_.finish_reason = "stop";
   result_.time_to_first_token = world_.clock.Now() - started_at_;
-  models::Delta delta(models::kNoContextAnswer);
-  delta.is_quoted = true;
-  Pass(delta);
+  Pass(models::Delta(models::kNoContextAnswer));
   Note("answered", "no context");
   Finish();
 }
@@ -316,10 +327,12 @@ void RunningTurn::Finish() {
   result_.elapsed = world_.clock.Now() - started_at_;
   {
     absl::MutexLock lock(&mutex_);
+    has_ended_ = true;
     generation_ = nullptr;
   }
   std::vector<std::string> output_rules;
   if (guarded_) output_rules = guarded_->outcomes().list();
+  if (world_.options.on_guarded && !output_rules.empty()) world_.options.on_guarded(output_rules);
   // Cut by what the caller had left, it is not the answer to the request.
   const bool is_cut_short = is_shortened_ && result_.finish_reason == "length";
   if (slot_ && result_.status.ok() && !is_cut_short) {
@@ -348,6 +361,7 @@ void RunningTurn::CancelModel() {
   std::shared_ptr<models::Generation> generation;
   {
     absl::MutexLock lock(&mutex_);
+    model_cancelled_ = true;
     generation = generation_;
   }
   if (generation) generation->Cancel();

@@ -53,6 +53,7 @@ class RunningTurn final : public Turn,
   bool Ground();
   void UseGrounding(models::Grounding& grounding);
   void AskModel();
+  void Hold(std::shared_ptr<models::Generation> generation);
 
   void CheckCitations(const models::Delta& delta);
   void Guard(const models::Delta& delta);
@@ -82,6 +83,8 @@ class RunningTurn final : public Turn,
 
   absl::Mutex mutex_;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
+  bool model_cancelled_ ABSL_GUARDED_BY(mutex_) = false;  // also where it isn't asked yet
+  bool has_ended_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<models::Generation> generation_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -50,6 +50,15 @@ CharacterAt CharacterBefore(absl::string_view text, size_t at) {
   return read;
 }
 
+CharacterAt VisibleBefore(absl::string_view text, size_t at, size_t limit) {
+  for (;;) {
+    const CharacterAt read = CharacterBefore(text, at);
+    if (at == 0 || read.start < limit) return CharacterAt();
+    if (!IsIgnorable(read.value)) return read;
+    at = read.start;
+  }
+}
+
 size_t CutCharacterBytes(absl::string_view text) {
   for (size_t bytes = 1; bytes <= std::min<size_t>(text.size(), 3); ++bytes) {
     const auto byte = static_cast<uint8_t>(text[text.size() - bytes]);
@@ -62,6 +71,10 @@ size_t CutCharacterBytes(absl::string_view text) {
 bool IsLetterOrDigit(Character c) {
   if (c < 0) return false;
   return c == '_' || u_isalnum(c) != 0 || (U_GET_GC_MASK(c) & U_GC_M_MASK) != 0;
+}
+
+bool IsIgnorable(Character c) {
+  return c >= 0x80 && u_hasBinaryProperty(c, UCHAR_DEFAULT_IGNORABLE_CODE_POINT) != 0;
 }
 
 bool AreOneWord(Character left, Character right) {

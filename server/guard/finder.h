@@ -16,8 +16,9 @@ namespace aibackend::guard {
 // No match is longer, so that no more than this is ever held back for one. Of what a pattern would
 // match beyond, the first 256 bytes are the match.
 inline constexpr size_t kMatchBytesMax = 256;
-// What finders see of the text before a place: two characters.
-inline constexpr size_t kContextBytes = 8;
+// What finders see of the text before a place: four characters, so that some of them may be
+// invisible.
+inline constexpr size_t kContextBytes = 16;
 
 struct GrowingText {
   absl::string_view bytes;  // UTF-8 that ends with a whole character
@@ -50,13 +51,16 @@ class Finder {
 absl::StatusOr<std::unique_ptr<Finder>> MakeRegexFinder(absl::string_view pattern);
 // Whole words (or phrases: any white space is one blank), compared by Unicode's full case folding.
 // Where a word begins or ends in a script that is written without spaces (Han, Kana, Thai, Lao,
-// Khmer, Myanmar), it is whole anywhere. Errors are words for after "the blocklist ".
+// Khmer, Myanmar), it is whole anywhere. Characters that show nothing (zero-width spaces, soft
+// hyphens) are looked through. Errors are words for after "the blocklist ".
 absl::StatusOr<std::unique_ptr<Finder>> MakeWordFinder(const std::vector<std::string>& words);
 std::unique_ptr<Finder> MakeEmailFinder();
 // +49 30 1234567, (030) 1234-567, 555-123-4567, 138 0013 8000: international with +, or national
 // with separators. Numbers without either are none, nor are dates.
 std::unique_ptr<Finder> MakePhoneFinder();
-// 13 to 19 digits with single blanks or dashes between them, that pass Luhn's test.
+// 13 to 19 digits with single blanks or dashes between them, that pass Luhn's test. Of both kinds
+// of numbers the digits may be full-width ones, blanks and dashes any, and what shows nothing is
+// looked through.
 std::unique_ptr<Finder> MakeCardFinder();
 // What is beyond the first `bytes_max` bytes, from the character on that crosses them.
 std::unique_ptr<Finder> MakeSizeFinder(size_t bytes_max);

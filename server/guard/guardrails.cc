@@ -138,16 +138,22 @@ absl::StatusOr<Guardrails> Guardrails::Build(const std::vector<Rule>& rules) {
   return built;
 }
 
-absl::Status GuardWhole(const Guardrails::Rules& rules, Outcomes& outcomes, std::string& text) {
-  if (rules.empty() || text.empty()) return absl::OkStatus();
+const CompiledRule* ApplyWhole(const Guardrails::Rules& rules, Outcomes& outcomes,
+                               std::string& text) {
+  if (rules.empty() || text.empty()) return nullptr;
   GuardedText guarded(rules, outcomes);
   std::string out;
   out.reserve(text.size());
   guarded.Take(text, &out);
   guarded.Flush(&out);
-  if (guarded.blocked_by()) return Blocked(*guarded.blocked_by());
+  if (guarded.blocked_by()) return guarded.blocked_by();
   text = std::move(out);
-  return absl::OkStatus();
+  return nullptr;
+}
+
+absl::Status GuardWhole(const Guardrails::Rules& rules, Outcomes& outcomes, std::string& text) {
+  const CompiledRule* blocked_by = ApplyWhole(rules, outcomes, text);
+  return blocked_by ? Blocked(*blocked_by) : absl::OkStatus();
 }
 
 absl::Status Blocked(const CompiledRule& rule, absl::string_view field) {

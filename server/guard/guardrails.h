@@ -72,8 +72,11 @@ class Guardrails {
   bool changes_output_ = false;
 };
 
-// Applies rules to a text that is there as a whole. CONTENT_BLOCKED names the rule, never the text,
-// which is then left as it was.
+// Applies rules to a text that is there as a whole. Gives the rule that blocks it, where the text
+// is left as it was, or null.
+const CompiledRule* ApplyWhole(const Guardrails::Rules& rules, Outcomes& outcomes,
+                               std::string& text);
+// The same. CONTENT_BLOCKED names the rule, never the text.
 absl::Status GuardWhole(const Guardrails::Rules& rules, Outcomes& outcomes, std::string& text);
 
 // The error of a rule that blocks.

@@ -10,22 +10,37 @@
 namespace aibackend::guard {
 namespace {
 
+// The digit's value, also of a full-width one; -1: it is none.
+int DigitOf(Character c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  return c >= 0xFF10 && c <= 0xFF19 ? c - 0xFF10 : -1;
+}
+
 bool IsDigit(Character c) {
-  return c >= '0' && c <= '9';
+  return DigitOf(c) >= 0;
+}
+
+bool IsPlus(Character c) {
+  return c == '+' || c == 0xFF0B;
 }
 
 // A blank or a dash in ASCII for one of any kind, what else may separate as it is; 0: nothing that
 // separates.
 char SeparatorOf(Character c) {
+  // From en quad over figure space and thin space to hair space; from hyphen to em dash.
+  if (c >= 0x2000 && c <= 0x200A) return ' ';
+  if (c >= 0x2010 && c <= 0x2014) return '-';
   switch (c) {
     case ' ':
     case 0x00A0:  // no-break
     case 0x202F:  // narrow no-break
+    case 0x205F:  // mathematical
+    case 0x3000:  // ideographic
       return ' ';
     case '-':
-    case 0x2010:  // hyphen
-    case 0x2011:  // non-breaking hyphen
-    case 0x2013:  // en dash
+    case 0x2212:  // minus
+    case 0xFE63:  // small hyphen
+    case 0xFF0D:  // full-width hyphen
       return '-';
     case '.':
     case '/':
@@ -55,34 +70,39 @@ struct RunForm {
   absl::string_view separators;
 };
 
-Run ReadRun(absl::string_view text, size_t at, const RunForm& form) {
+// Reads at most kMatchBytesMax bytes and a character.
+Run ReadRun(absl::string_view text, size_t start, const RunForm& form) {
   Run run;
   size_t digits = 0;
   size_t separators = 0;
-  const auto end_group = [&](size_t end) {
-    if (separators == 0 && digits > 0) run.ends.push_back({end, run.number.size(), digits});
+  size_t digit_end = start;
+  const auto end_group = [&] {
+    if (separators == 0 && digits > 0) run.ends.push_back({digit_end, run.number.size(), digits});
   };
-  while (at < text.size()) {
+  size_t at = start;
+  while (at < text.size() && at - start < kMatchBytesMax) {
     const CharacterAt c = ReadCharacter(text, at);
     const char separator = SeparatorOf(c.value);
+    at = c.end;
+    if (IsIgnorable(c.value)) continue;
     if (IsDigit(c.value)) {
       if (++digits > form.digits_max) return run;
       separators = 0;
-      run.number.push_back(static_cast<char>(c.value));
-    } else if (run.number.empty() && c.value == '+') {
+      digit_end = c.end;
+      run.number.push_back(static_cast<char>('0' + DigitOf(c.value)));
+    } else if (run.number.empty() && IsPlus(c.value)) {
       run.number.push_back('+');
     } else if (separator != 0 && absl::StrContains(form.separators, separator)) {
-      end_group(at);
+      end_group();
       if (++separators > form.separators_max) return run;
       run.number.push_back(separator);
     } else {
-      end_group(at);
+      end_group();
       return run;
     }
-    at = c.end;
   }
-  end_group(at);
-  run.is_open = true;
+  end_group();
+  run.is_open = at == text.size() && at - start < kMatchBytesMax;
   return run;
 }
 
@@ -93,9 +113,12 @@ class NumberFinder : public Finder {
 
   absl::optional<Place> Find(const GrowingText& text) const override {
     for (size_t at = text.from; at < text.bytes.size(); ++at) {
-      at = std::min(text.bytes.find_first_of("0123456789+(", at), text.bytes.size());
+      // With the first byte of full-width ones.
+      at = std::min(text.bytes.find_first_of("0123456789+(\xEF", at), text.bytes.size());
       if (at == text.bytes.size()) break;
-      if (!MayBegin(text.bytes, at)) continue;
+      const Character first = ReadCharacter(text.bytes, at).value;
+      const size_t limit = at - std::min(at, kContextBytes);
+      if (!MayBegin(first, text.bytes, at, limit)) continue;
       const Run run = ReadRun(text.bytes, at, form_);
       if (run.is_open && !text.is_all) return Place{at, text.bytes.size(), false};
       for (auto end = run.ends.rbegin(); end != run.ends.rend(); ++end) {
@@ -106,7 +129,8 @@ class NumberFinder : public Finder {
   }
 
  private:
-  virtual bool MayBegin(absl::string_view text, size_t at) const = 0;
+  // `first` stands at `at`; what is before `limit` counts for nothing.
+  virtual bool MayBegin(Character first, absl::string_view text, size_t at, size_t limit) const = 0;
   virtual bool Accepts(const Run& run, const Run::End& end) const = 0;
 
   const RunForm form_;
@@ -118,8 +142,8 @@ class CardFinder final : public NumberFinder {
   CardFinder() : NumberFinder({/*digits_max=*/19, /*separators_max=*/1, " -"}) {}
 
  private:
-  bool MayBegin(absl::string_view text, size_t at) const override {
-    return IsDigit(text[at]) && !IsDigit(CharacterBefore(text, at).value);
+  bool MayBegin(Character first, absl::string_view text, size_t at, size_t limit) const override {
+    return IsDigit(first) && !IsDigit(VisibleBefore(text, at, limit).value);
   }
   bool Accepts(const Run& run, const Run::End& end) const override {
     return end.digits >= 13 && PassesLuhn(run.number.substr(0, end.in_number));
@@ -146,11 +170,12 @@ class PhoneFinder final : public NumberFinder {
 
  private:
   // Not within a word or a longer number.
-  bool MayBegin(absl::string_view text, size_t at) const override {
-    const CharacterAt before = CharacterBefore(text, at);
-    if (before.value == '+' || IsDigit(before.value) || AreOneWord(before.value, '0')) return false;
-    if (text[at] == '+' || SeparatorOf(before.value) == 0) return true;
-    return !IsDigit(CharacterBefore(text, before.start).value);
+  bool MayBegin(Character first, absl::string_view text, size_t at, size_t limit) const override {
+    if (!IsDigit(first) && !IsPlus(first) && first != '(') return false;
+    const CharacterAt before = VisibleBefore(text, at, limit);
+    if (IsPlus(before.value) || AreOneWord(before.value, '0')) return false;
+    if (IsPlus(first) || SeparatorOf(before.value) == 0) return true;
+    return !IsDigit(VisibleBefore(text, before.start, limit).value);
   }
 
   bool Accepts(const Run& run, const Run::End& end) const override {

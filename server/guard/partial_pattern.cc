@@ -42,8 +42,11 @@ size_t ClassBytes(absl::string_view text) {
   size_t at = absl::StartsWith(text, "[^") ? 2 : 1;
   for (bool is_first = true; at < text.size(); is_first = false) {
     if (text[at] == ']' && !is_first) return at + 1;
-    if (absl::StartsWith(text.substr(at), "[:")) {
-      at = EndAfter(text, ":]", at);
+    // The name's end is looked for behind the whole of "[:", and without one it is two members.
+    const size_t name_end =
+        absl::StartsWith(text.substr(at), "[:") ? text.find(":]", at + 2) : absl::string_view::npos;
+    if (name_end != absl::string_view::npos) {
+      at = name_end + 2;
     } else {
       at += text[at] == '\\' ? EscapeBytes(text.substr(at)) : 1;
     }

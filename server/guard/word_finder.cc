@@ -17,15 +17,18 @@ namespace {
 
 constexpr size_t kWordBytesMax = 128;  // folded: well within kMatchBytesMax
 constexpr size_t kWordsMax = 100'000;
+// It may part words, as in Khmer, or hide one: both are looked at.
+constexpr Character kZeroWidthSpace = 0x200B;
 
-// Appends the character's full case folding, and a blank for white space.
+// Appends the character's full case folding, a blank for white space, nothing for what doesn't
+// show.
 void AppendFolded(Character c, std::string* out) {
   if (c < 0x80) {
     const bool is_space = c == ' ' || (c >= '\t' && c <= '\r');
     out->push_back(is_space ? ' ' : static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c));
   } else if (u_isUWhiteSpace(c) != 0) {
     out->push_back(' ');
-  } else {
+  } else if (!IsIgnorable(c)) {
     icu::UnicodeString(c).foldCase().toUTF8String(*out);
   }
 }
@@ -36,8 +39,8 @@ std::string FoldedWord(absl::string_view word) {
     const CharacterAt c = ReadCharacter(word, at);
     AppendFolded(c.value, &folded);
     const size_t size = folded.size();
-    const bool is_more_space = folded.back() == ' ' && (size == 1 || folded[size - 2] == ' ');
-    if (is_more_space) folded.pop_back();
+    const bool is_space = size > 0 && folded.back() == ' ';
+    if (is_space && (size == 1 || folded[size - 2] == ' ')) folded.pop_back();
     at = c.end;
   }
   if (!folded.empty() && folded.back() == ' ') folded.pop_back();
@@ -55,25 +58,32 @@ class WordFinder final : public Finder {
   }
 
   absl::optional<Place> Find(const GrowingText& text) const override {
-    Character before = CharacterBefore(text.bytes, text.from).value;
     std::string folded;
     for (size_t at = text.from; at < text.bytes.size();) {
       const CharacterAt c = ReadCharacter(text.bytes, at);
       if (c.value >= 0) {
         folded.clear();
         AppendFolded(c.value, &folded);
-        if (first_bytes_[static_cast<unsigned char>(folded[0])] && !AreOneWord(before, c.value)) {
+        const bool may_begin =
+            !folded.empty() && first_bytes_[static_cast<unsigned char>(folded[0])];
+        if (may_begin && !GoesOnAt(text.bytes, at, c.value)) {
           const auto place = WordAt(text, at);
           if (place) return place;
         }
       }
-      before = c.value;
       at = c.end;
     }
     return absl::nullopt;
   }
 
  private:
+  // A word that has begun before.
+  static bool GoesOnAt(absl::string_view text, size_t at, Character c) {
+    if (CharacterBefore(text, at).value == kZeroWidthSpace) return false;
+    const size_t limit = at - std::min(at, kContextBytes);
+    return AreOneWord(VisibleBefore(text, at, limit).value, c);
+  }
+
   // The longest word from `start` on.
   absl::optional<Place> WordAt(const GrowingText& text, size_t start) const {
     absl::optional<Place> longest;
@@ -81,11 +91,20 @@ class WordFinder final : public Finder {
     auto low = words_.begin();
     auto high = words_.end();
     std::string read;  // folded; all words in [low, high) begin with it
-    Character last = -1;
+    CharacterAt last;  // that shows
     for (size_t at = start; at - start < kMatchBytesMax;) {
       if (at == bytes.size() && !text.is_all) return Place{start, at, false};
       const CharacterAt c = at < bytes.size() ? ReadCharacter(bytes, at) : CharacterAt();
-      if (!read.empty() && *low == read && !AreOneWord(last, c.value)) longest = {start, at};
+      if (IsIgnorable(c.value)) {
+        at = c.end;
+        // Where they go on for longer than a match may, they are its end.
+        const bool may_end = c.value == kZeroWidthSpace || at - start >= kMatchBytesMax;
+        if (may_end && !read.empty() && *low == read) longest = {start, last.end};
+        continue;
+      }
+      if (!read.empty() && *low == read && !AreOneWord(last.value, c.value)) {
+        longest = {start, last.end};
+      }
       if (c.value < 0) break;
       const size_t old_size = read.size();
       AppendFolded(c.value, &read);
@@ -95,7 +114,7 @@ class WordFinder final : public Finder {
         std::tie(low, high) = Narrowed(low, high, read);
         if (low == high) break;
       }
-      last = c.value;
+      last = c;
       at = c.end;
     }
     return longest;

@@ -7,17 +7,18 @@ namespace aibackend::models {
 using telemetry::Span;
 using telemetry::Tracer;
 
-ObservedEmbeddingModel::ObservedEmbeddingModel(EmbeddingModel& inner, CallWatch watch)
+ObservedEmbeddingModel::ObservedEmbeddingModel(EmbeddingModel& inner, std::string upstream_model,
+                                               CallWatch watch)
     : inner_(inner),
       watch_(watch),
-      id_(inner.info().id),
+      upstream_model_(upstream_model.empty() ? inner.info().id : std::move(upstream_model)),
       provider_(inner.info().provider),
-      row_(watch.metrics->ModelOf(telemetry::Operation::kEmbeddings, id_)) {}
+      row_(watch.metrics->ModelOf(telemetry::Operation::kEmbeddings, inner.info().id)) {}
 
 std::shared_ptr<Generation> ObservedEmbeddingModel::Embed(EmbedRequest request,
                                                           std::function<void(EmbedResult)> done) {
   auto span = std::make_shared<Span>(
-      watch_.tracer->StartModelCall({"embeddings", id_, provider_}, request.trace));
+      watch_.tracer->StartModelCall({"embeddings", upstream_model_, provider_}, request.trace));
   request.trace = span->context();
   const absl::Time started_at = watch_.clock->Now();
   return inner_.Embed(std::move(request),

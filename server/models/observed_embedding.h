@@ -14,8 +14,9 @@ namespace aibackend::models {
 // Each call is a span of its own, the child of the request's trace, and the model server gets it.
 class ObservedEmbeddingModel final : public EmbeddingModel {
  public:
-  // `inner` outlives the model. All of `watch` is there.
-  ObservedEmbeddingModel(EmbeddingModel& inner, CallWatch watch);
+  // `inner` outlives the model. `upstream_model` is what it asks its server for; empty: its id. All
+  // of `watch` is there.
+  ObservedEmbeddingModel(EmbeddingModel& inner, std::string upstream_model, CallWatch watch);
 
   ModelInfo info() const override { return inner_.info(); }
   std::shared_ptr<Generation> Embed(EmbedRequest request,
@@ -24,7 +25,7 @@ class ObservedEmbeddingModel final : public EmbeddingModel {
  private:
   EmbeddingModel& inner_;
   const CallWatch watch_;
-  const std::string id_;
+  const std::string upstream_model_;
   const std::string provider_;
   const telemetry::Metrics::ModelRow& row_;
 };

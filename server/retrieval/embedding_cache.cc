@@ -170,18 +170,19 @@ absl::Status EmbeddingCache::EmbedClaimed(TextEmbedder& embedder, const Texts& w
   size_t size = 0;
   AIB_RETURN_IF_ERROR(on_progress(done));
   if (missing.empty()) return absl::OkStatus();
-  return embedder.Embed(texts, deadline, [&](size_t first, TextVectors vectors) -> absl::Status {
-    if (!vectors.empty()) {
-      AIB_RETURN_IF_ERROR(CheckSizes(vectors));
-      if (size != 0 && vectors.front().size() != size) return DifferInSize();
-      size = vectors.front().size();
-      done += vectors.size();
-      const auto begin = missing.begin() + static_cast<ptrdiff_t>(first);
-      const auto end = begin + static_cast<ptrdiff_t>(vectors.size());
-      AIB_RETURN_IF_ERROR(Keep(embedder.key(), {begin, end}, std::move(vectors)));
-    }
-    return on_progress(done);
-  });
+  return embedder.Embed(
+      texts, deadline, {}, [&](size_t first, TextVectors vectors) -> absl::Status {
+        if (!vectors.empty()) {
+          AIB_RETURN_IF_ERROR(CheckSizes(vectors));
+          if (size != 0 && vectors.front().size() != size) return DifferInSize();
+          size = vectors.front().size();
+          done += vectors.size();
+          const auto begin = missing.begin() + static_cast<ptrdiff_t>(first);
+          const auto end = begin + static_cast<ptrdiff_t>(vectors.size());
+          AIB_RETURN_IF_ERROR(Keep(embedder.key(), {begin, end}, std::move(vectors)));
+        }
+        return on_progress(done);
+      });
 }
 
 absl::Status EmbeddingCache::Embed(TextEmbedder& embedder, const std::vector<std::string>& texts,

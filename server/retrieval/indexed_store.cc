@@ -65,7 +65,7 @@ absl::StatusOr<RetrieveResult> IndexedStore::Retrieve(const RetrieveQuery& query
   search.legs = options_.legs;
   search.explain = query.explain;
   // Of the index's own embedder: whatever is swapped in meanwhile, the dimensions fit.
-  const QueryVectors::Vector vector = VectorOfQuery(*index, query, search.text);
+  const QueryVectors::Vector vector = VectorOfQuery(*index, query, search.text, result.is_degraded);
   search.vector = vector.get();
   AIB_ASSIGN_OR_RETURN(SearchResult found, index->Search(search));
   result.mode = found.mode;

@@ -123,7 +123,7 @@ class IndexedStore final : public DocumentStore {
   WatchedEmbedder* FindEmbedder(const std::string& name) const;
   Collection& StateOf(const CollectionId& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_);
   QueryVectors::Vector VectorOfQuery(const CollectionIndex& index, const RetrieveQuery& query,
-                                     absl::string_view text) const;
+                                     absl::string_view text, bool& is_degraded) const;
   void ReportIfEmbedderIsBack(const CollectionId& name) const ABSL_LOCKS_EXCLUDED(writer_);
   EmbeddedDocuments EmbedForAdd(const CollectionId& name,
                                 const std::vector<std::shared_ptr<Document>>& documents)

@@ -26,7 +26,8 @@ void QueryVectors::Keep(const std::string& hash, Vector vector) {
 }
 
 absl::StatusOr<QueryVectors::Vector> QueryVectors::Get(WatchedEmbedder& embedder,
-                                                       const std::string& text) {
+                                                       const std::string& text,
+                                                       const telemetry::TraceContext& trace) {
   const std::string hash = HashOfText(absl::StrCat(embedder.key(), "\n", text));
   const absl::Time deadline = absl::Now() + timeout_;
   {
@@ -51,7 +52,7 @@ absl::StatusOr<QueryVectors::Vector> QueryVectors::Get(WatchedEmbedder& embedder
   }
   std::vector<float> vector;
   absl::Status status =
-      embedder.Embed({text}, deadline, [&](size_t, std::vector<std::vector<float>> vectors) {
+      embedder.Embed({text}, deadline, trace, [&](size_t, std::vector<std::vector<float>> vectors) {
         if (!vectors.empty()) vector = std::move(vectors.front());
         return absl::OkStatus();
       });

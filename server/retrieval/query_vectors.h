@@ -26,9 +26,10 @@ class QueryVectors {
 
   // The vector, of length 1. Waits for the embedder at most the timeout; a text that is being
   // embedded for another caller is waited for. Errors: the embedder's; OVERLOADED at once, where
-  // it has just failed, or as many callers wait as may.
+  // it has just failed, or as many callers wait as may. `trace` as TextEmbedder's.
   using Vector = std::shared_ptr<const std::vector<float>>;
-  absl::StatusOr<Vector> Get(WatchedEmbedder& embedder, const std::string& text);
+  absl::StatusOr<Vector> Get(WatchedEmbedder& embedder, const std::string& text,
+                             const telemetry::TraceContext& trace);
 
  private:
   struct Kept {

@@ -13,6 +13,7 @@
 #include "nlohmann/json.hpp"
 #include "server/retrieval/collection_id.h"
 #include "server/retrieval/metadata_filter.h"
+#include "server/telemetry/tracer.h"
 
 namespace aibackend::retrieval {
 
@@ -26,6 +27,7 @@ struct RetrieveQuery {
   MetadataFilter filter;
   double min_score = 0;  // matches below are left out
   bool explain = false;
+  telemetry::TraceContext trace;  // of who asks; may be none
 };
 
 // How a match came to its score (RetrieveResponse.Explanation).
@@ -67,6 +69,7 @@ struct RetrieveResult {
   Mode mode = Mode::kHybrid;   // kLexical where no embedding is fitted (fewer than 30 chunks)
   int generation = 0;          // of the index; 0: nothing is fitted
   double confidence = 0;       // 0 to 1 that the collection answers the query
+  bool is_degraded = false;    // for want of the query's vector, from an embedder that failed
 };
 
 // Thread-safe; a call takes about a millisecond of CPU and doesn't touch the database. An unknown

@@ -64,8 +64,8 @@ Collection& IndexedStore::StateOf(const CollectionId& name) {
 // --- Searching
 
 QueryVectors::Vector IndexedStore::VectorOfQuery(const CollectionIndex& index,
-                                                 const RetrieveQuery& query,
-                                                 absl::string_view text) const {
+                                                 const RetrieveQuery& query, absl::string_view text,
+                                                 bool& is_degraded) const {
   if (query.mode == Mode::kLexical || text.empty()) return nullptr;
   const absl::optional<OutsideSpace> space = index.outside();
   if (!space) return nullptr;
@@ -74,13 +74,14 @@ QueryVectors::Vector IndexedStore::VectorOfQuery(const CollectionIndex& index,
   if (embedder == nullptr || embedder->key() != space->key) {
     status = MakeError(Reason::MODEL_NOT_FOUND, "it isn't configured");
   } else {
-    auto vector = query_vectors_.Get(*embedder, std::string(text));
+    auto vector = query_vectors_.Get(*embedder, std::string(text), query.trace);
     if (vector.ok() && (*vector)->size() == space->dimensions) return *std::move(vector);
     status = vector.ok() ? MakeError(Reason::UPSTREAM_BAD_RESPONSE,
                                      absl::StrCat("it gave ", (*vector)->size(), " dimensions for ",
                                                   space->dimensions))
                          : vector.status();
   }
+  is_degraded = true;
   Log(Event::kRetrievalDegraded, {{"collection", query.collection.name},
                                   {"embedder", space->embedder},
                                   {"reason", ReasonName(ReasonOf(status))},

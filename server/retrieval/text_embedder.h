@@ -7,6 +7,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "server/telemetry/tracer.h"
 
 namespace aibackend::retrieval {
 
@@ -31,11 +32,12 @@ class TextEmbedder {
   using OnVectors =
       absl::FunctionRef<absl::Status(size_t first, std::vector<std::vector<float>> vectors)>;
 
-  // Blocks until all are there, or `deadline` (of the machine's clock) has passed. `on_vectors` is
-  // called on this thread; what it got before an error was paid for, and is as good as any. Retries
-  // what a retry can help with. No text is empty. Errors: UPSTREAM_*, OVERLOADED.
+  // Blocks until all are there, or `deadline` (of the machine's clock) has passed. `trace` is of
+  // who asks, and may be none. `on_vectors` is called on this thread; what it got before an error
+  // was paid for, and is as good as any. Retries what a retry can help with. No text is empty.
+  // Errors: UPSTREAM_*, OVERLOADED.
   virtual absl::Status Embed(const std::vector<std::string>& texts, absl::Time deadline,
-                             OnVectors on_vectors) = 0;
+                             const telemetry::TraceContext& trace, OnVectors on_vectors) = 0;
 };
 
 }  // namespace aibackend::retrieval

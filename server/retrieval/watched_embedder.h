@@ -27,8 +27,8 @@ class WatchedEmbedder final : public TextEmbedder {
   const std::string& key() const override { return inner_.key(); }
 
   absl::Status Embed(const std::vector<std::string>& texts, absl::Time deadline,
-                     OnVectors on_vectors) override {
-    absl::Status status = inner_.Embed(texts, deadline, on_vectors);
+                     const telemetry::TraceContext& trace, OnVectors on_vectors) override {
+    absl::Status status = inner_.Embed(texts, deadline, trace, on_vectors);
     if (status.ok() || MeansAway(status)) {
       absl::MutexLock lock(&mutex_);
       if (!status.ok()) ++failures_;

@@ -35,6 +35,12 @@ absl::string_view Header(const grpc::CallbackServerContext& context, const char*
   return {found->second.data(), found->second.size()};
 }
 
+// Of two it can't be told which is the caller's (w3.org/TR/trace-context, 3.2): none counts.
+absl::string_view TraceparentOf(const grpc::CallbackServerContext& context) {
+  const bool is_one = context.client_metadata().count("traceparent") == 1;
+  return is_one ? Header(context, "traceparent") : absl::string_view();
+}
+
 // ratelimit-… as draft-ietf-httpapi-ratelimit-headers-06 has them, and draft 03's policy.
 void AnswerRate(const access::RateState& rate, grpc::CallbackServerContext& context) {
   const auto seconds = static_cast<int64_t>(std::ceil(absl::ToDoubleSeconds(rate.reset)));
@@ -72,7 +78,7 @@ Call::Call(Core& core, grpc::CallbackServerContext& context, const char* endpoin
       metrics_(core.metrics.RpcOf(endpoint)) {
   core.metrics.RequestBegan(metrics_);
   row_.request_id = RequestId(RequestIdOf(context, core.ids));
-  span_ = core.tracer.StartRpc(endpoint, Header(context, "traceparent"), request_id());
+  span_ = core.tracer.StartRpc(endpoint, TraceparentOf(context), request_id());
   row_.trace_id = span_.context().TraceIdHex();
   row_.created_at = core.clock.Now();
   row_.endpoint = endpoint;
@@ -83,7 +89,8 @@ Call::Call(Core& core, grpc::CallbackServerContext& context, const char* endpoin
                   {"rpc", endpoint},
                   {"peer", context.peer()},
                   {"tenant", principal_ ? row_.tenant : std::string()},
-                  {"key_id", row_.key_id}});
+                  {"key_id", row_.key_id},
+                  telemetry::Field::IfAny("trace_id", row_.trace_id)});
 }
 
 absl::Status Call::Identify(const grpc::CallbackServerContext& context) {
@@ -182,11 +189,13 @@ grpc::Status Call::Finish(absl::Status status) {
   core_.metrics.RequestEnded(metrics_, status, core_.clock.Now() - row_.created_at);
   telemetry::Tracer::EndRpc(span_, status);
 
+  const auto trace = telemetry::Field::IfAny("trace_id", row_.trace_id);
   if (!status.ok() && ReasonOf(status) == Reason::INTERNAL) {
     telemetry::Log(telemetry::Event::kRequestFailed, {{"request_id", request_id()},
                                                       {"rpc", row_.endpoint},
                                                       {"ms", row_.response_time_ms},
-                                                      {"error", status.ToString()}});
+                                                      {"error", status.ToString()},
+                                                      trace});
   } else {
     telemetry::Log(telemetry::Event::kRequestFinished,
                    {{"request_id", request_id()},
@@ -195,7 +204,8 @@ grpc::Status Call::Finish(absl::Status status) {
                     {"ms", row_.response_time_ms},
                     {"ttft_ms", row_.ttft_ms},
                     {"tokens", row_.prompt_tokens + row_.completion_tokens},
-                    {"response_bytes", row_.response_bytes}});
+                    {"response_bytes", row_.response_bytes},
+                    trace});
   }
   return ToGrpc(status, request_id());
 }

@@ -1,9 +1,12 @@
 #include "server/rpc/embed_rpc.h"
 
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
 #include "server/chat/budget.h"
 #include "server/rpc/call.h"
@@ -12,11 +15,13 @@
 namespace aibackend::rpc {
 namespace {
 
-// What the ledger keeps of the inputs: the first, and how much there was in all.
-void RecordInputs(const v1::EmbedRequest& request, Call& call) {
+// What the ledger keeps of the inputs: the first, and how much there was in all. Without its text,
+// where rules are to see it before.
+void RecordInputs(const v1::EmbedRequest& request, bool is_guarded, Call& call) {
   size_t bytes = 0;
   for (const std::string& input : request.input()) bytes += input.size();
-  call.Record(request.input_size() > 0 ? request.input(0) : std::string(), request.model());
+  const bool keeps_text = request.input_size() > 0 && !is_guarded;
+  call.Record(keeps_text ? request.input(0) : std::string(), request.model());
   call.row().prompt_bytes = static_cast<int>(bytes);
 }
 
@@ -27,17 +32,17 @@ class EmbedCall final : public grpc::ServerUnaryReactor {
       : core_(core), call_(core, context, "Embed", request.user()), response_(response) {}
 
   void Start(const v1::EmbedRequest& request) {
-    RecordInputs(request, call_);
+    const bool is_guarded = core_.chat.guards_input();
+    RecordInputs(request, is_guarded, call_);
     if (!call_.admission().ok()) return Finish(call_.Finish(call_.admission()));
     auto work = Prepare(request);
     if (!work.ok()) return Finish(call_.Finish(work.status()));
-    if (!call_.pass()->is_metered()) return Ask(*std::move(work));
-    // What was used before may have to be read from the database.
+    if (!is_guarded && !call_.pass()->is_metered()) return Ask(*std::move(work));
+    // Rules may have much to read, and what was used before may have to be read from the database.
     const bool queued = core_.executor.TrySubmit([this, work = *std::move(work)]() mutable {
-      const absl::Status reserved =
-          chat::ReserveEmbedding(*call_.pass(), core_.prices, work.model->info(), work.request);
-      if (!reserved.ok()) return Finish(call_.Finish(reserved));
-      call_.KeepReserved();
+      absl::Status status = Guard(work.request);
+      if (status.ok() && call_.pass()->is_metered()) status = Reserve(work);
+      if (!status.ok()) return Finish(call_.Finish(status));
       Ask(std::move(work));
     });
     if (!queued) {
@@ -68,6 +73,22 @@ class EmbedCall final : public grpc::ServerUnaryReactor {
     work.request.model = work.model->info().id;
     call_.row().model = work.request.model;
     return work;
+  }
+
+  absl::Status Guard(models::EmbedRequest& request) {
+    if (!core_.chat.guards_input()) return absl::OkStatus();
+    std::vector<std::string> outcomes;
+    const absl::Status status = core_.chat.GuardInputs(request.inputs, outcomes);
+    call_.row().guardrails = absl::StrJoin(outcomes, ",");
+    if (status.ok()) call_.row().prompt = request.inputs.front();
+    return status;
+  }
+
+  absl::Status Reserve(const Work& work) {
+    AIB_RETURN_IF_ERROR(
+        chat::ReserveEmbedding(*call_.pass(), core_.prices, work.model->info(), work.request));
+    call_.KeepReserved();
+    return absl::OkStatus();
   }
 
   void Ask(Work work) {

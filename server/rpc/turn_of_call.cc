@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_join.h"
 #include "server/chat/budget.h"
+#include "server/chat/turn_rules.h"
 #include "server/rpc/convert_chat.h"
 #include "server/rpc/idempotency.h"
 
@@ -28,42 +29,62 @@ absl::StatusOr<absl::optional<int64_t>> PositionOf(const grpc::CallbackServerCon
 
 void TurnOfCall::Start(const grpc::CallbackServerContext& context, const v1::ChatRequest& request,
                        Form form, std::function<void(absl::Status)> ready) {
-  auto turn = ToTurn(request, call_.tenant());
-  const absl::Status guarded = Record(request, turn);
-  if (!call_.admission().ok()) return ready(call_.admission());
-  auto key = IdempotencyKeyOf(context);
-  if (!key.ok()) return ready(key.status());
-  absl::StatusOr<absl::optional<int64_t>> after = absl::optional<int64_t>();
-  if (form == Form::kStream) after = PositionOf(context, key->has_value());
-  if (!after.ok()) return ready(after.status());
-  if (!turn.ok()) return ready(turn.status());
-  if (!guarded.ok()) return ready(guarded);
-  turn->generate.request_id = call_.request_id();
-  turn->generate.stream = form == Form::kStream;
-  turn->generate.trace = call_.span().context();
-  turn->before_model = Reserving();
-  if (!*key) return ready(StartOwn(*std::move(turn), form));
-  AskKeyed(**std::move(key), *after, request, *std::move(turn), form, std::move(ready));
+  Record(request);
+  auto asked = Check(context, request, form);
+  if (!asked.ok()) return ready(asked.status());
+  if (!core_.chat.guards_input()) return Begin(*std::move(asked), request, form, std::move(ready));
+  // Not on the network's thread, and only what has come this far: it is work.
+  chat::TurnRequest turn = std::move(asked->turn);
+  const absl::Status queued = core_.chat.GuardThen(
+      std::move(turn), [this, asked = *std::move(asked), &request, form, ready](
+                           chat::TurnRequest guarded, const absl::Status& status) mutable {
+        RecordGuarded(guarded, status);
+        if (!status.ok()) return ready(status);
+        asked.turn = std::move(guarded);
+        Begin(std::move(asked), request, form, std::move(ready));
+      });
+  if (!queued.ok()) ready(queued);
 }
 
-// Opens the row with the question as the guardrails leave it, also of a request that can't be
-// converted; of one that they block with its size alone.
-absl::Status TurnOfCall::Record(const v1::ChatRequest& request,
-                                absl::StatusOr<chat::TurnRequest>& turn) {
+// All that is cheap to refuse.
+absl::StatusOr<TurnOfCall::Asked> TurnOfCall::Check(const grpc::CallbackServerContext& context,
+                                                    const v1::ChatRequest& request, Form form) {
+  AIB_RETURN_IF_ERROR(call_.admission());
+  Asked asked;
+  AIB_ASSIGN_OR_RETURN(asked.key, IdempotencyKeyOf(context));
+  if (form == Form::kStream) {
+    AIB_ASSIGN_OR_RETURN(asked.after, PositionOf(context, asked.key.has_value()));
+  }
+  AIB_ASSIGN_OR_RETURN(asked.turn, ToTurn(request, call_.tenant()));
+  AIB_RETURN_IF_ERROR(chat::CheckTurn(asked.turn));
+  return asked;
+}
+
+void TurnOfCall::Begin(Asked asked, const v1::ChatRequest& request, Form form,
+                       std::function<void(absl::Status)> ready) {
+  chat::TurnRequest& turn = asked.turn;
+  turn.generate.request_id = call_.request_id();
+  turn.generate.stream = form == Form::kStream;
+  turn.generate.trace = call_.span().context();
+  turn.before_model = Reserving();
+  if (!asked.key) return ready(StartOwn(std::move(turn), form));
+  AskKeyed(*std::move(asked.key), asked.after, request, std::move(turn), form, std::move(ready));
+}
+
+// Opens the row. Where there are rules for what users say, the question isn't in it before they
+// have seen it.
+void TurnOfCall::Record(const v1::ChatRequest& request) {
   std::string prompt = PromptOf(request);
   const size_t prompt_bytes = prompt.size();
-  chat::TurnRequest stand_in;
-  if (!turn.ok()) {
-    stand_in.generate.messages.emplace_back();
-    stand_in.generate.messages.back().content = std::move(prompt);
-  }
-  chat::TurnRequest& guarded = turn.ok() ? *turn : stand_in;
-  absl::Status status = core_.chat.Guard(guarded);
-  prompt = status.ok() ? models::LastUserText(guarded.generate.messages) : std::string();
-  call_.row().guardrails = absl::StrJoin(guarded.guardrails, ",");
+  if (core_.chat.guards_input()) prompt.clear();
   call_.Record(std::move(prompt), request.model());
   call_.row().prompt_bytes = static_cast<int>(prompt_bytes);
-  return status;
+}
+
+// Of a question that they block the row keeps its size alone.
+void TurnOfCall::RecordGuarded(const chat::TurnRequest& turn, const absl::Status& status) {
+  if (status.ok()) call_.row().prompt = models::LastUserText(turn.generate.messages);
+  call_.row().guardrails = absl::StrJoin(turn.guardrails, ",");
 }
 
 // Holds what the turn can cost, once it is known whom it is asked of and with which passages; the

@@ -4,9 +4,12 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/types/optional.h"
 #include "aibackend/v1/chat.pb.h"
 #include "server/chat/keyed_turns.h"
 #include "server/chat/turn_feed.h"
@@ -23,8 +26,10 @@ class TurnOfCall {
   TurnOfCall(Core& core, Call& call, chat::FeedReader& reader)
       : core_(core), call_(call), reader_(reader) {}
 
-  // Opens the call's ledger row. `ready` is called once, inside Start or later on another thread:
-  // with OK `reader` is attached to feed(), else the call ends with that status.
+  // Opens the call's ledger row, with the question as the guardrails leave it: without, where it is
+  // refused before they have seen it. `request` lives until Finish. `ready` is called once, inside
+  // Start or later on another thread: with OK `reader` is attached to feed(), else the call ends
+  // with that status.
   void Start(const grpc::CallbackServerContext& context, const v1::ChatRequest& request, Form form,
              std::function<void(absl::Status)> ready);
 
@@ -43,7 +48,18 @@ class TurnOfCall {
  private:
   enum class Part { kNone, kOwner, kFirst, kReplay };
 
-  absl::Status Record(const v1::ChatRequest& request, absl::StatusOr<chat::TurnRequest>& turn);
+  struct Asked {
+    chat::TurnRequest turn;
+    absl::optional<std::string> key;
+    absl::optional<int64_t> after;
+  };
+
+  void Record(const v1::ChatRequest& request);
+  void RecordGuarded(const chat::TurnRequest& turn, const absl::Status& status);
+  absl::StatusOr<Asked> Check(const grpc::CallbackServerContext& context,
+                              const v1::ChatRequest& request, Form form);
+  void Begin(Asked asked, const v1::ChatRequest& request, Form form,
+             std::function<void(absl::Status)> ready);
   std::function<absl::Status(const models::ModelInfo&, models::GenerateRequest&)> Reserving() const;
   absl::Status StartOwn(chat::TurnRequest turn, Form form);
   void AskKeyed(std::string key, absl::optional<int64_t> after, const v1::ChatRequest& request,

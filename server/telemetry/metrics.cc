@@ -91,6 +91,8 @@ class Metrics::ReadingsCollector final : public prometheus::Collectable {
     Append("aib_spans_dropped_total",
            "Spans that no collector got: the queue was full, or it refused them.",
            MetricType::Counter, readings.spans_dropped, families);
+    Append("aib_cache_bytes", "Bytes that the answer cache holds.", MetricType::Gauge,
+           readings.cache_bytes, families);
     return families;
   }
 

@@ -59,6 +59,7 @@ class Metrics {
     std::function<int64_t()> ledger_queue_depth;
     std::function<int64_t()> ledger_spooled_rows;
     std::function<int64_t()> spans_dropped;
+    std::function<int64_t()> cache_bytes;
   };
 
   class RpcRow;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import grpc from '@grpc/grpc-js';
 import { startAccounts } from './accounts.mjs';
-import { detailsOf, parseSse } from './stack.mjs';
+import { detailsOf, freePort, parseSse } from './stack.mjs';
 
 const CARD = '4111 1111 1111 1111';
 const TOML = `
@@ -34,9 +34,12 @@ function metadataOf(stack) {
 }
 
 describe('guardrails', () => {
-  let stack;
+  let stack, metricsPort;
   before(async () => {
-    stack = await startAccounts({ toml: TOML });
+    metricsPort = await freePort();
+    stack = await startAccounts({
+      toml: TOML, models: { vectors: { kind: 'embedding' } }, env: { AIB_SERVER_METRICS_LISTEN: `127.0.0.1:${metricsPort}` },
+    });
   });
   after(() => stack.stop());
   const ask = (prompt, more = {}) => stack.json('POST', '/v1/chat', { prompt, model: 'paid', retrieval: { enabled: false }, ...more });
@@ -93,6 +96,47 @@ describe('guardrails', () => {
     await stack.upstream.control({});
     const kept = await row(whole.body.error.request_id);
     assert.ok(kept.total_tokens > 0 && Number(kept.cost_nano_usd) > 0, 'what was generated is billed');
+  });
+
+  test('a match over two parts of a message, or in a raw part, is no way round', async () => {
+    const parts = (...list) => ask(undefined, { messages: [{ role: 'user', parts: list }] });
+    const split = await parts({ text: 'pay with 4111 1111' }, { text: ' 1111 1111 please' });
+    assert.deepEqual(split.body.guardrails, ['card:mask']);
+    assert.ok(!JSON.stringify((await stack.upstream.lastRequest()).body).includes('1111'));
+    assert.equal((await parts({ text: 'project blue' }, { text: 'bird' })).body.error.reason, 'CONTENT_BLOCKED');
+    const raw = await parts({ raw: { type: 'text', text: 'write to ann@example.com' } });
+    assert.deepEqual(raw.body.guardrails, ['email:mask']);
+    assert.ok(JSON.stringify((await stack.upstream.lastRequest()).body).includes('write to [email]'));
+    assert.equal((await parts({ raw: { type: 'text', text: 'project bluebird' } })).body.error.reason, 'CONTENT_BLOCKED');
+  });
+
+  test('who is refused costs the rules nothing, and leaves no text in the ledger', async () => {
+    const { status, body } = await ask('write to ann@example.com', { temperature: 3 });
+    assert.deepEqual([status, body.error.reason], [400, 'TEMPERATURE_OUT_OF_RANGE']);
+    const kept = await row(body.error.request_id);
+    assert.deepEqual([kept.prompt, kept.guardrails], ['', '']);
+  });
+
+  test('texts to embed are under the rules of what comes in', async () => {
+    const embed = (input) => stack.json('POST', '/v1/embeddings', { model: 'vectors', input });
+    const { status, body } = await embed(['ann@example.com', 'nobody']);
+    assert.equal(status, 200, JSON.stringify(body));
+    assert.deepEqual((await stack.upstream.lastRequest()).body.input, ['[email]', 'nobody']);
+    const blocked = await embed(['project bluebird']);
+    assert.equal(blocked.status, 400);
+  });
+
+  test('what they do is counted, blocks too', async () => {
+    const count = async (action) => {
+      const text = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+      return Number(text.match(new RegExp(`^aib_guardrail_total\\{action="${action}"\\} (\\d+)`, 'm'))[1]);
+    };
+    const before = [await count('block'), await count('mask')];
+    await ask('project bluebird');
+    await stack.upstream.control({ answer: 'no more' });
+    await ask('write to ann@example.com');
+    await stack.upstream.control({});
+    assert.deepEqual([await count('block'), await count('mask')], [before[0] + 1, before[1] + 1]);
   });
 
   test('a flag only marks', async () => {

@@ -11,7 +11,10 @@ before(async () => {
   [collector, upstream] = await Promise.all([OtlpReceiver.start(), FakeUpstream.start()]);
   stack = await Stack.start(
     { AIB_OTLP_ENDPOINT: collector.endpoint, AIB_TRACE_SAMPLE: '0', AIB_UPSTREAM_RETRY_BASE_MS: '1' },
-    modelsToml({ m: { provider: 'openai', base_url: `${upstream.url}/v1`, upstream_model: 'imposter' } }),
+    modelsToml({
+      m: { provider: 'openai', base_url: `${upstream.url}/v1`, upstream_model: 'imposter' },
+      vectors: { kind: 'embedding', base_url: `${upstream.url}/v1`, upstream_model: 'imposter-vectors' },
+    }),
   );
 });
 after(async () => {
@@ -94,4 +97,27 @@ test('a traceparent that is none begins a trace, of which the share decides', as
   const { headers } = await upstream.lastRequest();
   assert.match(headers.traceparent, /^00-[0-9a-f]{32}-[0-9a-f]{16}-0[02]$/);
   assert.doesNotMatch(headers.traceparent, /^00-0{32}/);
+});
+
+test('the embedding of a question is a part of its chat, under the name that the model server knows', async () => {
+  await upstream.reset();
+  const traceId = '0af7651916cd43dd8448eb211c80319c';
+  const { status } = await stack.json('POST', '/v1/chat', chat({ cache: { mode: 'semantic' } }), { traceparent: `00-${traceId}-00f067aa0ba902b7-01` });
+  assert.equal(status, 200);
+  const spans = await spansOf(traceId, 4);
+  const server = one(spans, ({ service, kind }) => service === 'aibackend-server' && kind === 'SERVER');
+  const embedding = one(spans, ({ attributes }) => attributes['gen_ai.operation.name'] === 'embeddings');
+  assert.equal(embedding.parentSpanId, server.spanId);
+  assert.equal(embedding.name, 'embeddings imposter-vectors');
+  assert.equal(embedding.attributes['gen_ai.request.model'], 'imposter-vectors');
+});
+
+test('the lines of the log name the trace', async () => {
+  const traceId = 'c0ffee1916cd43dd8448eb211c80319c';
+  await stack.json('POST', '/v1/chat', chat(), { traceparent: `00-${traceId}-00f067aa0ba902b7-00` });
+  const lines = await eventually(() => {
+    const found = stack.server.log.split('\n').filter((line) => line.includes(`trace_id=${traceId}`));
+    return found.length >= 2 && found;
+  }, () => stack.server.log.slice(-2000), 10_000);
+  assert.equal(lines.length, 2, 'of the start and of the end');
 });

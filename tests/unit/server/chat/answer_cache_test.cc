@@ -14,7 +14,8 @@ namespace {
 // Vectors that the test chooses.
 class FakeQuestionEmbedder final : public QuestionEmbedder {
  public:
-  absl::StatusOr<Vector> VectorOf(const std::string& question) override {
+  absl::StatusOr<Vector> VectorOf(const std::string& question,
+                                  const telemetry::TraceContext&) override {
     ++calls;
     const auto found = vectors.find(question);
     if (found == vectors.end()) return MakeError(Reason::OVERLOADED, "away");
@@ -272,24 +273,26 @@ TEST_F(SemanticCacheTest, AQuestionThatMeansTheSameGetsTheAnswer) {
   EXPECT_EQ(Find(Ask("How can I be refunded?")), "miss");  // that one asks for the exact one
 }
 
-TEST_F(SemanticCacheTest, TheThresholdIsTheRequestsOrTheServers) {
+TEST_F(SemanticCacheTest, ARequestMayAskForMoreLikenessThanTheServerButNotForLess) {
   Put(Alike("How do I get my money back?"), Answer("Ask us."));
   TurnRequest turn = Alike("How can I be refunded?");
   turn.cache.threshold = 0.97;
   EXPECT_EQ(Find(turn), "miss");
   turn.cache.threshold = 0.95;
   EXPECT_EQ(Find(turn), "semantic Ask us.");
-  turn = Alike("Where are you?");
   turn.cache.threshold = 0;
   EXPECT_EQ(Find(turn), "semantic Ask us.");
+  turn = Alike("Where are you?");
+  turn.cache.threshold = 0;
+  EXPECT_EQ(Find(turn), "miss");
 }
 
 TEST_F(SemanticCacheTest, TheNearestIsTaken) {
+  options_.threshold = 0.1;
+  Make();
   Put(Alike("Where are you?"), Answer("Here."));
   Put(Alike("How do I get my money back?"), Answer("Ask us."));
-  TurnRequest turn = Alike("How can I be refunded?");
-  turn.cache.threshold = 0.1;
-  EXPECT_EQ(Find(turn), "semantic Ask us.");
+  EXPECT_EQ(Find(Alike("How can I be refunded?")), "semantic Ask us.");
 }
 
 TEST_F(SemanticCacheTest, AllButTheQuestionMustBeEqual) {
@@ -314,12 +317,13 @@ TEST_F(SemanticCacheTest, AllButTheQuestionMustBeEqual) {
 }
 
 TEST_F(SemanticCacheTest, AnotherTenantNeverGetsTheAnswerHoweverCloseTheQuestion) {
+  options_.threshold = 0;
+  Make();
   TurnRequest mine = Alike("How do I get my money back?");
   mine.retrieval.collection.tenant = "mine";
   Put(mine, Answer("Mine."));
   TurnRequest theirs = mine;
   theirs.retrieval.collection.tenant = "theirs";
-  theirs.cache.threshold = 0;
   EXPECT_EQ(Find(theirs), "miss");
   Put(theirs, Answer("Theirs."));
   EXPECT_EQ(Find(theirs), "exact Theirs.");
@@ -342,9 +346,10 @@ TEST_F(SemanticCacheTest, WithoutAVectorItIsExact) {
 }
 
 TEST_F(SemanticCacheTest, VectorsOfAnotherSpaceDoNotMeet) {
+  options_.threshold = 0;
+  Make();
   Put(Alike("How do I get my money back?"), Answer("Ask us."));
-  TurnRequest turn = Alike("in 3D");
-  turn.cache.threshold = 0;
+  const TurnRequest turn = Alike("in 3D");
   EXPECT_EQ(Find(turn), "miss");
   Put(turn, Answer("Deep."));
   EXPECT_EQ(Find(turn), "exact Deep.");
@@ -352,6 +357,7 @@ TEST_F(SemanticCacheTest, VectorsOfAnotherSpaceDoNotMeet) {
 
 TEST_F(SemanticCacheTest, AScopeHoldsSoManyQuestionsAndForgetsWithItsAnswers) {
   options_.scope_questions_max = 2;
+  options_.threshold = 0.5;
   options_.ttl = absl::Seconds(10);
   Make();
   embedder_.vectors["third"] = {-1, 0};
@@ -361,8 +367,7 @@ TEST_F(SemanticCacheTest, AScopeHoldsSoManyQuestionsAndForgetsWithItsAnswers) {
   EXPECT_EQ(Find(Alike("How can I be refunded?")), "miss");
   EXPECT_EQ(Find(Alike("Where are you?")), "exact Here.");
   clock_.Advance(absl::Seconds(10));
-  TurnRequest turn = Alike("How can I be refunded?");
-  turn.cache.threshold = 0;
+  const TurnRequest turn = Alike("How can I be refunded?");
   EXPECT_EQ(Find(turn), "miss");
   Put(Alike("How do I get my money back?"), Answer("Anew."));
   EXPECT_EQ(Find(turn), "semantic Anew.");

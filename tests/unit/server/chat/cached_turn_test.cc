@@ -100,6 +100,51 @@ TEST_F(CachedTurnTest, WhenTheDocumentsChangeTheModelIsAskedAgain) {
   EXPECT_FALSE(Answered(Ask())->result.cache_missed);
 }
 
+TEST_F(CachedTurnTest, AnAnswerFromASearchThatLackedItsVectorIsNotKept) {
+  retriever_.is_degraded = true;
+  Answered(Ask());
+  retriever_.is_degraded = false;
+  EXPECT_TRUE(Answered(Ask())->result.cache_missed);
+  Hit(Ask());
+}
+
+TEST_F(CachedTurnTest, TheResultTellsWhetherAModelWasAsked) {
+  EXPECT_TRUE(Answered(Ask())->result.model_asked);
+  EXPECT_FALSE(Hit(Ask())->result.model_asked);
+  TurnRequest strict = Ask("What flies?");
+  strict.retrieval.strict = true;
+  retriever_.finds = false;
+  EXPECT_FALSE(Hit(strict)->result.model_asked);
+}
+
+TEST_F(CachedTurnTest, WhatRulesDoIsToldOnceOfWhatComesInAndOnceOfWhatIsGenerated) {
+  std::vector<std::string> told;
+  ChatService::Options options{false, 10'000, &rails_, &cache_};
+  options.on_guarded = [&](const std::vector<std::string>& outcomes) {  // by one turn at a time
+    told.insert(told.end(), outcomes.begin(), outcomes.end());
+  };
+  ChatService service(catalog_, retriever_, executor_, clock_, options);
+  auto sink = std::make_shared<Collected>();
+  TurnRequest request = Ask("Does a@b.de swim?");
+  ASSERT_TRUE(service.Guard(request).ok());
+  ASSERT_TRUE(service.Start(request, sink).ok());
+  auto model_sink = model_.TakeSink();
+  model_sink->OnDelta(models::Delta("Ask c@d.de."));
+  models::GenerateResult result;
+  result.finish_reason = "stop";
+  model_sink->OnDone(result);
+  sink->done.WaitForNotification();
+  EXPECT_EQ(told, (std::vector<std::string>{"mail:mask", "mail:mask"}));
+
+  told.clear();
+  sink = std::make_shared<Collected>();
+  ASSERT_TRUE(service.Start(Ask("Does [email] swim?"), sink).ok());
+  sink->done.WaitForNotification();
+  EXPECT_EQ(sink->result.cache, "exact");
+  EXPECT_EQ(sink->result.guardrails, std::vector<std::string>{"mail:mask"});
+  EXPECT_TRUE(told.empty());
+}
+
 TEST_F(CachedTurnTest, TheHookIsForWhatTheCacheDoesNotHave) {
   int calls = 0;
   TurnRequest request = Ask();

@@ -1,5 +1,7 @@
 #include "server/chat/chat_service.h"
 
+#include <thread>
+
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "gtest/gtest.h"
@@ -186,6 +188,50 @@ TEST_F(ChatServiceTest, CancelReachesTheModelAndTheAccountIsKept) {
   EXPECT_EQ(ReasonOf(sink_->result.status), Reason::CANCELLED);
   EXPECT_EQ(sink_->result.answer.text, "The tur");
   EXPECT_EQ(sink_->result.usage.completion_tokens, 2);
+}
+
+// Its call is held up by the test.
+class SlowToStart final : public models::LanguageModel {
+ public:
+  models::ModelInfo info() const override {
+    models::ModelInfo info;
+    info.id = "slow";
+    return info;
+  }
+  std::shared_ptr<models::Generation> Generate(
+      const models::GenerateRequest&, std::shared_ptr<models::GenerateSink> sink) override {
+    called.Notify();
+    go_on.WaitForNotification();
+    return std::make_shared<Handle>(std::move(sink));
+  }
+
+  absl::Notification called;
+  absl::Notification go_on;
+
+ private:
+  struct Handle final : models::Generation {
+    explicit Handle(std::shared_ptr<models::GenerateSink> s) : sink(std::move(s)) {}
+    void Cancel() override {
+      models::GenerateResult result;
+      result.status = MakeError(Reason::CANCELLED, "cancelled");
+      std::thread([done = std::move(sink), result] { done->OnDone(result); }).detach();
+    }
+    std::shared_ptr<models::GenerateSink> sink;
+  };
+};
+
+TEST_F(ChatServiceTest, CancelDoesNotWaitForAModelThatIsBeingAskedAndReachesIt) {
+  SlowToStart slow;
+  ASSERT_TRUE(catalog_.Add(slow).ok());
+  TurnRequest request = Ask();
+  request.generate.model = "slow";
+  auto turn = service_.Start(request, sink_);
+  ASSERT_TRUE(turn.ok());
+  slow.called.WaitForNotification();
+  (*turn)->Cancel();  // returns
+  slow.go_on.Notify();
+  sink_->done.WaitForNotification();
+  EXPECT_EQ(ReasonOf(sink_->result.status), Reason::CANCELLED);
 }
 
 TEST_F(ChatServiceTest, ATurnCancelledBeforeItBeganDoesNothing) {

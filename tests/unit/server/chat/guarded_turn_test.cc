@@ -92,6 +92,99 @@ TEST_F(GuardedTurnTest, TheModelSeesWhatTheRulesLeaveOfWhatUsersSay) {
   EXPECT_EQ(End(*model_sink).guardrails, Names{"mail:mask"});
 }
 
+models::ContentPart PartOf(models::ContentPart::Kind kind, std::string text) {
+  models::ContentPart part;
+  part.kind = kind;
+  (kind == models::ContentPart::Kind::kImage ? part.url : part.text) = std::move(text);
+  return part;
+}
+models::ContentPart TextPart(std::string text) {
+  return PartOf(models::ContentPart::Kind::kText, std::move(text));
+}
+models::ContentPart RawPart(std::string json) {
+  return PartOf(models::ContentPart::Kind::kRaw, std::move(json));
+}
+TurnRequest AskInParts(std::vector<models::ContentPart> parts) {
+  TurnRequest request;
+  request.generate.messages = {{models::Role::kUser, "", std::move(parts)}};
+  request.retrieval.enabled = false;
+  return request;
+}
+// The texts of what is asked, as the rules leave them.
+Names Parts(const TurnRequest& request) {
+  Names texts;
+  for (const models::ContentPart& part : request.generate.messages[0].parts) {
+    texts.push_back(part.kind == models::ContentPart::Kind::kImage ? part.url : part.text);
+  }
+  return texts;
+}
+
+TEST_F(GuardedTurnTest, PartsAreUnderTheRulesEachAndAsTheOneTextThatTheyMayBecome) {
+  Use({kMaskMail, RuleOf("end", Rule::On::kInput, Rule::Kind::kRegex, Rule::Action::kMask,
+                         R"(top secret\b)")});
+  TurnRequest request = AskInParts({TextPart("I am a@"), TextPart("b.d"), TextPart("e, and you?")});
+  ASSERT_TRUE(service_->Guard(request).ok());
+  EXPECT_EQ(Parts(request), (Names{"I am ", "[email], and you?"}));
+
+  request = AskInParts({TextPart("top secret"), TextPart("ly")});
+  ASSERT_TRUE(service_->Guard(request).ok());
+  EXPECT_EQ(Parts(request), (Names{"[end]", "ly"}));
+
+  const auto image = PartOf(models::ContentPart::Kind::kImage, "https://a.io/a.png");
+  request = AskInParts({TextPart("a@b."), image, TextPart("de and c@"), TextPart("d")});
+  ASSERT_TRUE(service_->Guard(request).ok());
+  EXPECT_EQ(Parts(request), (Names{"a@b.", "https://a.io/a.png", "de and c@", "d"}));
+  EXPECT_TRUE(request.guardrails.empty());
+}
+
+TEST_F(GuardedTurnTest, ASizeIsTheMessages) {
+  Rule size = RuleOf("size", Rule::On::kInput, Rule::Kind::kSize, Rule::Action::kBlock);
+  size.bytes_max = 8;
+  Use({size});
+  TurnRequest request = AskInParts({TextPart("12345"), TextPart("678")});
+  EXPECT_TRUE(service_->Guard(request).ok());
+  request = AskInParts({TextPart("12345"), TextPart("6789")});
+  EXPECT_EQ(ReasonOf(service_->Guard(request)), Reason::CONTENT_BLOCKED);
+}
+
+TEST_F(GuardedTurnTest, TheStringsOfARawPartAreUnderTheRules) {
+  Use({kMaskMail, kBlockKey});
+  TurnRequest request = AskInParts(
+      {RawPart(R"({ "type":"x", "n":1.50, "a":["\u0061@b.de \"\n", {"c@d.de":null}] })")});
+  ASSERT_TRUE(service_->Guard(request).ok());
+  EXPECT_EQ(Parts(request),
+            Names{R"({ "type":"x", "n":1.50, "a":["[email] \"\n", {"[email]":null}] })"});
+  request = AskInParts({RawPart(R"({"text":"sk-\u0061bcd"})")});
+  EXPECT_EQ(ReasonOf(service_->Guard(request)), Reason::CONTENT_BLOCKED);
+  request = AskInParts({RawPart(R"({"text":"cut)")});
+  EXPECT_EQ(ReasonOf(service_->Guard(request)), Reason::FIELD_INVALID);
+}
+
+TEST_F(GuardedTurnTest, AFileInARawPartIsNoText) {
+  Use({RuleOf("a", Rule::On::kInput, Rule::Kind::kRegex, Rule::Action::kBlock, "AAAA")});
+  const std::string file(1024, 'A');
+  for (const std::string& data : {file, "data:application/pdf;base64," + file}) {
+    TurnRequest request = AskInParts({RawPart("{\"data\":\"" + data + "\"}")});
+    EXPECT_TRUE(service_->Guard(request).ok());
+    request = AskInParts({RawPart("{\"data\":\"" + data + " \"}")});
+    EXPECT_FALSE(service_->Guard(request).ok());
+  }
+}
+
+TEST_F(GuardedTurnTest, TextsToEmbedAreUnderTheRulesOfTheInput) {
+  Use({kMaskMail, kBlockKey});
+  Names texts = {"I am a@b.de", "nobody"};
+  Names outcomes;
+  ASSERT_TRUE(service_->GuardInputs(texts, outcomes).ok());
+  EXPECT_EQ(texts, (Names{"I am [email]", "nobody"}));
+  EXPECT_EQ(outcomes, Names{"mail:mask"});
+  texts = {"sk-abcd"};
+  const absl::Status status = service_->GuardInputs(texts, outcomes);
+  EXPECT_EQ(ReasonOf(status), Reason::CONTENT_BLOCKED);
+  EXPECT_EQ(FieldOf(status), "input");
+  EXPECT_EQ(outcomes, Names{"key:block"});
+}
+
 TEST_F(GuardedTurnTest, AMessageThatIsBlockedReachesNobody) {
   Use({kMaskMail, kBlockKey});
   TurnRequest request = Ask("a@b.de uses sk-abcd");
@@ -222,6 +315,23 @@ TEST_F(GuardedTurnTest, ACallThatIsBlockedIsNotMade) {
   EXPECT_EQ(ReasonOf(result.status), Reason::CONTENT_BLOCKED);
   EXPECT_EQ(sink_->called, "");
   EXPECT_TRUE(result.answer.tool_calls.empty());
+}
+
+TEST_F(GuardedTurnTest, AnEscapeInArgumentsHidesNothing) {
+  Use({kMaskMail, kBlockKey});
+  for (const bool is_blocked : {false, true}) {
+    sink_ = std::make_shared<Collected>();
+    auto model_sink = Start(Ask("Who?"));
+    const std::vector<models::ToolCallDelta> calls = {
+        {0, "c1", "send",
+         is_blocked ? R"({"k":"s\u006b-abcd"})" : R"({"to":"a\u0040b.de","x":"\u00e4"})"}};
+    models::Delta call;
+    call.tool_calls = calls;
+    model_sink->OnDelta(call);
+    const TurnResult& result = End(*model_sink);
+    EXPECT_EQ(sink_->called, is_blocked ? "" : R"({"to":"[email]","x":"\u00e4"})");
+    EXPECT_EQ(result.guardrails, is_blocked ? Names{"key:block"} : Names{"mail:mask"});
+  }
 }
 
 TEST_F(GuardedTurnTest, LogprobsComeOnlyWithATextThatIsTheModels) {

@@ -23,6 +23,7 @@ class FakeRetriever final : public retrieval::Retriever {
     ++calls;
     retrieval::RetrieveResult result;
     result.confidence = confidence;
+    result.is_degraded = is_degraded;
     retrieval::Match match;
     match.document_id = "doc";
     match.chunk_id = "doc#0";
@@ -43,6 +44,7 @@ class FakeRetriever final : public retrieval::Retriever {
 
   double confidence = 0.9;
   bool finds = true;
+  bool is_degraded = false;
   absl::optional<uint64_t> revision = 1;
   mutable std::atomic<int> calls{0};
 };

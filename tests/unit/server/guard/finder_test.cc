@@ -1,6 +1,9 @@
 // What each finder takes for a match, and the patterns of texts that may become one.
 #include "server/guard/finder.h"
 
+#include <algorithm>
+#include <random>
+
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "re2/re2.h"
@@ -62,6 +65,57 @@ TEST(RegexFinderTest, WhatIsNoPatternIsRefused) {
   }
 }
 
+// What Find says of a place, tried at each byte in turn.
+absl::optional<Place> FindPlainly(const RE2& pattern, const RE2& partial, const GrowingText& text) {
+  const re2::StringPiece bytes(text.bytes.data(), text.bytes.size());
+  re2::StringPiece match;
+  for (size_t at = text.from; at < bytes.size(); ++at) {
+    const bool may_grow = !text.is_all && bytes.size() - at <= kMatchBytesMax;
+    if (may_grow && partial.Match(bytes, at, bytes.size(), RE2::ANCHOR_START, nullptr, 0)) {
+      return Place{at, bytes.size(), false};
+    }
+    const size_t end = std::min(bytes.size(), at + kMatchBytesMax);
+    if (pattern.Match(bytes, at, end, RE2::ANCHOR_START, &match, 1) && !match.empty()) {
+      return Place{at, at + match.size()};
+    }
+  }
+  return absl::nullopt;
+}
+
+// Long runs of what a pattern is made of, with something else here and there.
+std::string RunsOf(absl::string_view letters, std::mt19937& random) {
+  std::string text;
+  for (size_t i = 1 + random() % 8; i > 0; --i) {
+    const char letter = letters[random() % letters.size()];
+    text += std::string(random() % 4 == 0 ? random() % 900 : random() % 6, letter);
+    if (random() % 8 == 0) text += "é";
+  }
+  return text;
+}
+
+TEST(RegexFinderTest, ItFindsWhatATryAtEachByteWould) {
+  for (const char* pattern : {R"([a-z.]+@(?:[a-z]+\.)+[a-z]{2,})", "a+b", "a.*b", "(?s)a.*?b",
+                              R"(\ba+\b)", "a{200}", "a.{100}b", "ab$", R"(a+(?:@|\z))",
+                              R"(\b(?:b.*)?)", "(?:a|ab)(?:@|b)", "[^b]{300}", "é|a{3}"}) {
+    const std::unique_ptr<Finder> finder = Regex(pattern);
+    const RE2 whole(pattern);
+    const RE2 partial(PartialPattern(pattern));
+    std::mt19937 random(7);
+    for (int round = 0; round < 150; ++round) {
+      const std::string bytes = RunsOf("aab@.\n ", random);
+      const size_t from = random() % (bytes.size() + 1);
+      const GrowingText text{bytes, from, /*is_all=*/random() % 2 == 0};
+      const auto found = finder->Find(text);
+      const auto plain = FindPlainly(whole, partial, text);
+      ASSERT_EQ(found.has_value(), plain.has_value()) << pattern << " in " << bytes;
+      if (!found) continue;
+      EXPECT_EQ(found->start, plain->start) << pattern << " in " << bytes;
+      EXPECT_EQ(found->end, plain->end) << pattern << " in " << bytes;
+      EXPECT_EQ(found->is_match, plain->is_match) << pattern << " in " << bytes;
+    }
+  }
+}
+
 // Where on a text may be the beginning of a match.
 std::string OpenEnd(absl::string_view pattern, absl::string_view text) {
   const RE2 partial(PartialPattern(pattern));
@@ -86,6 +140,8 @@ TEST(PartialPatternTest, ItMatchesWhatAMatchMayBeginWith) {
   EXPECT_EQ(OpenEnd(R"((?P<n>x{)(?s:.)y|q{,3})", "x{\n"), "x{\n");
   EXPECT_EQ(OpenEnd(R"((?m)^ab$)", "ab\na"), "a");
   EXPECT_EQ(OpenEnd("größer", "ein grö"), "grö");
+  EXPECT_EQ(OpenEnd("[[:]x{2}y", "a[xx"), "[xx");  // no name: two members
+  EXPECT_EQ(OpenEnd("[[:]:x", "a[:"), "[:");
 }
 
 TEST(WordFinderTest, WholeWordsInAnyCaseAreFound) {
@@ -96,6 +152,21 @@ TEST(WordFinderTest, WholeWordsInAnyCaseAreFound) {
   EXPECT_EQ(AllIn(*finder, "in c++ and C+"), Texts{"c++"});
   EXPECT_EQ(AllIn(*finder, "Top \n secret topsecret"), Texts{"Top \n secret"});
   EXPECT_EQ(AllIn(*finder, "ass\xCC\x81"), Texts{});  // a mark makes it another word
+}
+
+TEST(WordFinderTest, WhatDoesNotShowHidesNoWord) {
+  const auto finder = Words({"secret", "top\u00ADmost"});
+  for (const char* word : {"se\u200Bcret", "s\u00ADe\u00ADcret", "secr\u2060et", "se\uFEFFcret",
+                           "se\u200C\u200Dcret", "topmost", "top\u200Bmost"}) {
+    EXPECT_EQ(AllIn(*finder, absl::StrCat("my ", word, ", \u00AD")), Texts{word}) << word;
+  }
+  // Within a longer word, too, but for a space of no width.
+  EXPECT_EQ(AllIn(*finder, "secret\u00ADly un\u2060secret"), Texts{});
+  EXPECT_EQ(AllIn(*finder, "un\u200Bsecret\u200Bly"), Texts{"secret"});
+  std::string many = "secret";
+  for (int i = 0; i < 100; ++i) many += "\u2060";
+  EXPECT_EQ(AllIn(*finder, many + "ly"), Texts{"secret"});
+  EXPECT_FALSE(MakeWordFinder({"\u200B"}).ok());
 }
 
 TEST(WordFinderTest, TheLongestWordIsTaken) {
@@ -127,9 +198,12 @@ TEST(EmailFinderTest, AddressesAreFoundWithoutWhatStandsAround) {
 
 TEST(CardFinderTest, NumbersThatPassLuhnAreFound) {
   const auto finder = MakeCardFinder();
-  for (const char* card : {"4111111111111111", "4111 1111 1111 1111", "5500-0000-0000-0004",
-                           "378282246310005", "3782 822463 10005", "4222222222222",
-                           "6304000000000000", "4111\u00A01111\u20111111 1111"}) {
+  for (const char* card :
+       {"4111111111111111", "4111 1111 1111 1111", "5500-0000-0000-0004", "378282246310005",
+        "3782 822463 10005", "4222222222222", "6304000000000000", "4111\u00A01111\u20111111 1111",
+        "4111\u20091111\u20071111\u202F1111", "4111\u22121111\u20121111-1111",
+        "4111\u200B111\u00AD11111\u20601111", "4111\u200B \u200B1111 1111 1111",
+        "４１１１１１１１１１１１１１１１", "４111 １111\u30001111 1111"}) {
     EXPECT_EQ(AllIn(*finder, absl::StrCat("pay ", card, ".")), Texts{card}) << card;
   }
   EXPECT_EQ(AllIn(*finder, "4111 1111 1111 1111 12/27"), Texts{"4111 1111 1111 1111"});
@@ -140,18 +214,34 @@ TEST(CardFinderTest, OtherNumbersAreNot) {
   const auto finder = MakeCardFinder();
   for (const char* text :
        {"4111111111111112", "0000000000000000", "411111111111", "4111--1111--1111--1111",
-        "41111111111111111111", "1700000000123", "4111.1111.1111.1111"}) {
+        "41111111111111111111", "1700000000123", "4111.1111.1111.1111",
+        "2\u200B4111111111111111111\u200B1", "4111 \u200B 1111 1111 1111"}) {
     EXPECT_EQ(AllIn(*finder, text), Texts{}) << text;
   }
 }
 
 TEST(PhoneFinderTest, NumbersAsPeopleWriteThemAreFound) {
   const auto finder = MakePhoneFinder();
-  for (const char* phone :
-       {"+49 30 1234567", "+491701234567", "+1 (555) 123-4567", "+44 (0) 20 7946 0958",
-        "0049 30 1234567", "(030) 1234-567", "030 12345678", "0171/1234567", "06 12 34 56 78",
-        "01.23.45.67.89", "03-1234-5678", "090-1234-5678", "020 7946 0958", "555-123-4567",
-        "(555) 123-4567", "1-800-555-0199", "138 0013 8000", "+49\u00A030\u20111234567"}) {
+  for (const char* phone : {"+49 30 1234567",
+                            "+491701234567",
+                            "+1 (555) 123-4567",
+                            "+44 (0) 20 7946 0958",
+                            "0049 30 1234567",
+                            "(030) 1234-567",
+                            "030 12345678",
+                            "0171/1234567",
+                            "06 12 34 56 78",
+                            "01.23.45.67.89",
+                            "03-1234-5678",
+                            "090-1234-5678",
+                            "020 7946 0958",
+                            "555-123-4567",
+                            "(555) 123-4567",
+                            "1-800-555-0199",
+                            "138 0013 8000",
+                            "+49\u00A030\u20111234567",
+                            "+49\u200B 30\u20091234\u2212567",
+                            "＋４９ 30 1234567"}) {
     EXPECT_EQ(AllIn(*finder, absl::StrCat("call ", phone, ", please")), Texts{phone}) << phone;
   }
 }

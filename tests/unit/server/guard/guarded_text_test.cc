@@ -185,9 +185,10 @@ class RandomStreamTest : public testing::TestWithParam<const char*> {
  protected:
   static std::string Text(std::mt19937& random) {
     static constexpr absl::string_view kPieces[] = {
-        "a",  "b",    "ab",   "aa",  " ", "\n",       "@",        ".",   "de", "1",
-        "41", "4111", "1111", "-",   "+", "(",        "0",        "é",   "ß",  "SS",
-        "秘", "密",   "x",    "sk-", "_", "\xCC\x81", "\xE2\x82", "foo", "bar"};
+        "a",   "b",   "ab",     "aa",     " ",      "\n",    "@", ".",        "de",
+        "1",   "41",  "4111",   "1111",   "-",      "+",     "(", "0",        "é",
+        "ß",   "SS",  "秘",     "密",     "x",      "sk-",   "_", "\xCC\x81", "\xE2\x82",
+        "foo", "bar", "\u200B", "\u00AD", "\uFF11", "\u2212"};
     std::string text;
     const size_t pieces = random() % 60;
     for (size_t i = 0; i < pieces; ++i) {

@@ -24,7 +24,7 @@ class FakeEmbedder final : public TextEmbedder {
   const std::string& key() const override { return key_; }
 
   absl::Status Embed(const std::vector<std::string>& texts, absl::Time,
-                     OnVectors on_vectors) override {
+                     const telemetry::TraceContext&, OnVectors on_vectors) override {
     if (before) before(texts);
     for (size_t first = 0; first < texts.size(); first += piece) {
       std::vector<std::vector<float>> vectors;

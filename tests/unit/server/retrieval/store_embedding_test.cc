@@ -164,13 +164,17 @@ TEST_F(StoreEmbeddingTest, AnEmbedderThatIsAwayLeavesQueriesToTheWordLegs) {
   a_.Fail(Away());
   const RetrieveResult found = Find("u7", Mode::kHybrid);
   EXPECT_EQ(found.mode, Mode::kLexical);
+  EXPECT_TRUE(found.is_degraded);
+  EXPECT_FALSE(Find("u7", Mode::kLexical).is_degraded);  // which asks for nothing else
   EXPECT_EQ(found.generation, 2);
   EXPECT_EQ(found.matches.at(0).document_id, "d7");
   a_.Recover();
   // It isn't asked again in the same moment.
   EXPECT_EQ(Find("u7", Mode::kHybrid).mode, Mode::kLexical);
   clock_.Advance(absl::Seconds(2));
-  EXPECT_EQ(Find("u7", Mode::kHybrid).mode, Mode::kHybrid);
+  const RetrieveResult again = Find("u7", Mode::kHybrid);
+  EXPECT_EQ(again.mode, Mode::kHybrid);
+  EXPECT_FALSE(again.is_degraded);
 }
 
 TEST_F(StoreEmbeddingTest, AQueryVectorOfAnotherSizeIsNeverSearchedWith) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "aibackend/v1/aibackend.grpc.pb.h"
@@ -98,6 +99,22 @@ TEST_F(CallTest, ACallThatFindsNoPlaceInTheQueueIsRefusedAndHasItsRow) {
   ASSERT_EQ(rows.size(), 1u);
   EXPECT_EQ(rows[0].status, usage::RequestStatus::kError);
   EXPECT_EQ(rows[0].error_reason, "OVERLOADED");
+}
+
+TEST_F(CallTest, OfTwoTraceparentsNoneCounts) {
+  constexpr char kTrace[] = "4bf92f3577b34da6a3ce929d0e0e4736";
+  const std::string parent = absl::StrCat("00-", kTrace, "-00f067aa0ba902b7-00");
+  for (const int count : {1, 2}) {
+    grpc::ClientContext context;
+    for (int i = 0; i < count; ++i) context.AddMetadata("traceparent", parent);
+    v1::Job job;
+    EXPECT_TRUE(stub_->GetJob(&context, {}, &job).ok());
+  }
+  server_->Shutdown();
+  const auto rows = Rows();  // newest first
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_NE(rows[0].trace_id, kTrace);
+  EXPECT_EQ(rows[1].trace_id, kTrace);
 }
 
 }  // namespace

@@ -91,7 +91,7 @@ class TickingModel final : public models::LanguageModel {
 
 class ChatRpcTest : public CoreFixture {
  protected:
-  ChatRpcTest() : CoreFixture(2, 1000) {
+  explicit ChatRpcTest(const std::vector<guard::Rule>& rules = {}) : CoreFixture(2, 1000, rules) {
     EXPECT_TRUE(models_.Add(model_).ok());
     grpc::ServerBuilder builder;
     builder.RegisterService(&service_);
@@ -225,6 +225,57 @@ TEST_F(ChatRpcTest, ClientsThatLeaveAtAnyMomentLeaveOneEndedRowEach) {
   }
   EXPECT_EQ(ids.size(), rows.size());
   EXPECT_GT(rows.size(), size_t{kThreads * kCalls / 2});  // some left before they had arrived
+}
+
+std::vector<guard::Rule> MaskMail() {
+  guard::Rule rule;
+  rule.name = "mail";
+  rule.kind = guard::Rule::Kind::kEmail;
+  rule.action = guard::Rule::Action::kMask;
+  return {rule};
+}
+
+class GuardedChatRpcTest : public ChatRpcTest {
+ protected:
+  GuardedChatRpcTest() : ChatRpcTest(MaskMail()) {}
+
+  grpc::StatusCode Chat(const v1::ChatRequest& request, const std::string& key = "") {
+    grpc::ClientContext context;
+    if (!key.empty()) context.AddMetadata("authorization", "Bearer " + key);
+    v1::ChatResponse response;
+    return stub_->Chat(&context, request, &response).error_code();
+  }
+};
+
+TEST_F(GuardedChatRpcTest, TheRowHasTheQuestionAsTheRulesLeaveIt) {
+  v1::ChatRequest request = Request();
+  request.set_prompt("Does a@b.de swim?");
+  EXPECT_EQ(Chat(request), grpc::StatusCode::OK);
+  EXPECT_EQ(guarded_, 1);
+  const auto rows = EndAndList();
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(rows[0].prompt, "Does [email] swim?");
+  EXPECT_EQ(rows[0].prompt_bytes, 17);
+  EXPECT_EQ(rows[0].guardrails, "mail:mask");
+}
+
+TEST_F(GuardedChatRpcTest, WhatIsRefusedCostsTheRulesNothingAndLeavesNoTextInItsRow) {
+  v1::ChatRequest request = Request();
+  request.set_prompt("a@b.de");
+  EXPECT_EQ(Chat(request, "aib_nobodys"), grpc::StatusCode::UNAUTHENTICATED);  // without a row
+  request.set_temperature(3);
+  EXPECT_EQ(Chat(request), grpc::StatusCode::INVALID_ARGUMENT);
+  request.clear_temperature();
+  request.set_prompt("a@b.de" + std::string(size_t{4} << 20, 'a'));
+  EXPECT_NE(Chat(request), grpc::StatusCode::OK);
+  EXPECT_EQ(guarded_, 0);
+  const auto rows = EndAndList();
+  ASSERT_EQ(rows.size(), 2u);
+  for (const usage::RequestRow& row : rows) {
+    EXPECT_EQ(row.prompt, "");
+    EXPECT_GT(row.prompt_bytes, 0);
+    EXPECT_EQ(row.guardrails, "");
+  }
 }
 
 }  // namespace

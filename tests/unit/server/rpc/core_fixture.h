@@ -2,6 +2,7 @@
 // without models.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -25,13 +26,23 @@ class NothingSpent final : public access::SpentSource {
 
 class CoreFixture : public ::testing::Test {
  protected:
-  CoreFixture(int threads, size_t queue_max) : executor_(threads, queue_max) {}
+  CoreFixture(int threads, size_t queue_max, const std::vector<guard::Rule>& rules = {})
+      : rails_(*guard::Guardrails::Build(rules)), executor_(threads, queue_max) {}
+
+  chat::ChatService::Options ChatOptions() {
+    chat::ChatService::Options options;
+    options.guardrails = &rails_;
+    options.on_guarded = [this](const std::vector<std::string>&) { ++guarded_; };
+    return options;
+  }
 
   std::vector<usage::RequestRow> Rows() {
     EXPECT_TRUE(writer_.Flush(absl::Seconds(60)));
     return ledger_.List({}, 1000, "")->rows;
   }
 
+  const guard::Guardrails rails_;
+  std::atomic<int> guarded_{0};  // texts that rules had something to do with
   TempFolder folder_;
   SystemClock clock_;
   UlidSource ids_{clock_};
@@ -54,7 +65,7 @@ class CoreFixture : public ::testing::Test {
   models::ModelCatalog models_;
   telemetry::Metrics metrics_{telemetry::Metrics::Options()};
   telemetry::Tracer tracer_{nullptr, 0};
-  chat::ChatService chat_{models_, *documents_, executor_, clock_, {}};
+  chat::ChatService chat_{models_, *documents_, executor_, clock_, ChatOptions()};
   jobs::JobQueue job_queue_{*database_, clock_};
   jobs::JobRunner job_runner_{job_queue_, ids_, clock_, {}, {}};
   Timer timer_;

@@ -1,6 +1,7 @@
 #include "server/telemetry/metrics.h"
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -167,15 +168,23 @@ TEST_F(MetricsTest, NothingThatHappensMakesAnotherSeries) {
   EXPECT_TRUE(Shows("aib_server_request_seconds_count{rpc=\"other\"} 10000"));
 }
 
-// What a GET there is answered; blocking.
-std::string Get(int port, const std::string& path) {
+// A socket that is connected to there, or -1.
+int Connect(int port) {
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) return fd;
+  close(fd);
+  return -1;
+}
+
+// What a GET there is answered; blocking.
+std::string Get(int port, const std::string& path) {
+  const int fd = Connect(port);
   std::string answer;
-  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) {
+  if (fd >= 0) {
     const std::string request = "GET " + path + " HTTP/1.0\r\n\r\n";
     EXPECT_EQ(send(fd, request.data(), request.size(), 0), static_cast<ssize_t>(request.size()));
     char piece[4096];
@@ -187,7 +196,7 @@ std::string Get(int port, const std::string& path) {
 }
 
 TEST_F(MetricsTest, TheListenerServesThemAndRefusesAnAddressThatIsTaken) {
-  metrics_.Read({[] { return int64_t{2}; }, nullptr, nullptr, nullptr});
+  metrics_.Read({[] { return int64_t{2}; }, nullptr, nullptr, nullptr, nullptr});
   auto listener = MetricsListener::Start("127.0.0.1:0", metrics_);
   ASSERT_TRUE(listener.ok()) << listener.status();
   const std::string answer = Get((*listener)->port(), "/metrics");
@@ -201,6 +210,42 @@ TEST_F(MetricsTest, TheListenerServesThemAndRefusesAnAddressThatIsTaken) {
               HasSubstr(taken));
   for (const char* bad : {"", "nowhere", "127.0.0.1:99999", "1.2.3.4:80"})
     EXPECT_FALSE(MetricsListener::Start(bad, metrics_).ok()) << bad;
+}
+
+// Sends a byte of a head now and then, until it is cut off.
+class Dripper {
+ public:
+  explicit Dripper(int port) : fd_(Connect(port)), thread_([this] { Drip(); }) {}
+  ~Dripper() {
+    shutdown(fd_, SHUT_RDWR);
+    thread_.join();
+    close(fd_);
+  }
+
+ private:
+  void Drip() const {
+    pollfd answer{fd_, POLLIN, 0};
+    while (send(fd_, "G", 1, MSG_NOSIGNAL) == 1 && poll(&answer, 1, 5) == 0) {
+    }
+  }
+
+  const int fd_;
+  std::thread thread_;
+};
+
+TEST_F(MetricsTest, AClientThatDripsHoldsNobodyUpForLong) {
+  auto listener = MetricsListener::Start("127.0.0.1:0", metrics_, absl::Milliseconds(300));
+  ASSERT_TRUE(listener.ok()) << listener.status();
+  const Dripper one((*listener)->port());
+  const Dripper two((*listener)->port());
+  EXPECT_THAT(Get((*listener)->port(), "/metrics"), HasSubstr("200 OK"));
+}
+
+TEST_F(MetricsTest, TheListenerGoesWhileAClientDrips) {
+  auto listener = MetricsListener::Start("127.0.0.1:0", metrics_, absl::InfiniteDuration());
+  ASSERT_TRUE(listener.ok()) << listener.status();
+  const Dripper dripper((*listener)->port());
+  listener->reset();
 }
 
 }  // namespace
