@@ -193,6 +193,9 @@ TEST_F(ChatServiceTest, CancelReachesTheModelAndTheAccountIsKept) {
 // Its call is held up by the test.
 class SlowToStart final : public models::LanguageModel {
  public:
+  ~SlowToStart() override {
+    if (ending_.joinable()) ending_.join();
+  }
   models::ModelInfo info() const override {
     models::ModelInfo info;
     info.id = "slow";
@@ -202,7 +205,7 @@ class SlowToStart final : public models::LanguageModel {
       const models::GenerateRequest&, std::shared_ptr<models::GenerateSink> sink) override {
     called.Notify();
     go_on.WaitForNotification();
-    return std::make_shared<Handle>(std::move(sink));
+    return std::make_shared<Handle>(*this, std::move(sink));
   }
 
   absl::Notification called;
@@ -210,14 +213,18 @@ class SlowToStart final : public models::LanguageModel {
 
  private:
   struct Handle final : models::Generation {
-    explicit Handle(std::shared_ptr<models::GenerateSink> s) : sink(std::move(s)) {}
+    Handle(SlowToStart& m, std::shared_ptr<models::GenerateSink> s)
+        : model(m), sink(std::move(s)) {}
     void Cancel() override {
       models::GenerateResult result;
       result.status = MakeError(Reason::CANCELLED, "cancelled");
-      std::thread([done = std::move(sink), result] { done->OnDone(result); }).detach();
+      model.ending_ = std::thread([done = std::move(sink), result] { done->OnDone(result); });
     }
+    SlowToStart& model;
     std::shared_ptr<models::GenerateSink> sink;
   };
+
+  std::thread ending_;
 };
 
 TEST_F(ChatServiceTest, CancelDoesNotWaitForAModelThatIsBeingAskedAndReachesIt) {
@@ -225,7 +232,8 @@ TEST_F(ChatServiceTest, CancelDoesNotWaitForAModelThatIsBeingAskedAndReachesIt) 
   ASSERT_TRUE(catalog_.Add(slow).ok());
   TurnRequest request = Ask();
   request.generate.model = "slow";
-  auto turn = service_.Start(request, sink_);
+  ChatService service = Make();
+  auto turn = service.Start(request, sink_);
   ASSERT_TRUE(turn.ok());
   slow.called.WaitForNotification();
   (*turn)->Cancel();  // returns
