@@ -81,11 +81,9 @@ struct Passage {
   double score = 0;  // 0 to 1 within one query
 };
 
-// Below this confidence the documents don't answer the question; below the second they may
-// (measured on public collections: the first refuses .88 of foreign questions and answers .90 of a
-// collection's own).
+// Below this confidence the documents don't answer the question (measured on public collections: it
+// refuses .88 of foreign questions and answers .90 of a collection's own).
 inline constexpr double kConfidenceMin = 0.47;
-inline constexpr double kConfidenceLow = 0.60;
 
 // The answer of the outcome NO_CONTEXT.
 inline constexpr char kNoContextAnswer[] =

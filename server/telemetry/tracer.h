@@ -37,11 +37,6 @@ class Tracer {
   Tracer(otlp::SpanSink* sink, double sample);
   ~Tracer();
 
-  // Of anything else. `parent` may be none.
-  Span StartSpan(absl::string_view name, const TraceContext& parent, SpanKind kind) const {
-    return tracer_.Start(name, parent, kind);
-  }
-
   // `traceparent` as the call's metadata has it; empty, or unreadable: the trace begins here.
   Span StartRpc(absl::string_view rpc, absl::string_view traceparent,
                 absl::string_view request_id) const;
