@@ -1,5 +1,6 @@
+#include <set>
+
 #include "absl/strings/str_cat.h"
-#include "absl/types/optional.h"
 #include "gmock/gmock.h"
 #include "server/base/status.h"
 #include "server/usage/ledger.h"

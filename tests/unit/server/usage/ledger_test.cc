@@ -1,6 +1,5 @@
 #include "server/usage/ledger.h"
 
-#include <atomic>
 #include <set>
 #include <thread>
 
@@ -11,9 +10,6 @@
 
 namespace aibackend::usage {
 namespace {
-
-using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 
 using LedgerTest = LedgerFixture;
 
