@@ -12,6 +12,9 @@ namespace {
 
 constexpr char kRequestIdKey[] = "x-request-id";
 constexpr size_t kRequestIdBytesMax = 128;
+// By how much a caller's deadline may pass before this side sees it pass: the caller counts from
+// before it sends, and either may be late by what a busy machine makes it.
+constexpr absl::Duration kDeadlineMargin = absl::Milliseconds(100);
 
 bool IsUsable(grpc::string_ref id) {
   if (id.empty() || id.size() > kRequestIdBytesMax) return false;
@@ -175,9 +178,13 @@ void Call::LeaveRow() {
   pass_ = nullptr;
 }
 
+bool Call::IsDeadlineReached() const {
+  return core_.clock.Now() >= deadline_ - kDeadlineMargin;
+}
+
 grpc::Status Call::Finish(absl::Status status) {
   const bool cancelled = status.code() == absl::StatusCode::kCancelled;
-  if (cancelled && core_.clock.Now() >= deadline_) {
+  if (cancelled && IsDeadlineReached()) {
     status = MakeError(Reason::DEADLINE_EXCEEDED, "the call's deadline passed");
   }
   // A deadline that passed is an error to the caller, and to the ledger a client that left.

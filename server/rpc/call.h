@@ -66,6 +66,10 @@ class Call {
   // them alone.
   void LeaveRow();
 
+  // The caller's deadline has passed, or is so near that the caller, whose clock started before
+  // this one, may take it as passed.
+  bool IsDeadlineReached() const;
+
   // Closes the row, settles with the limits, logs the end; what the RPC answers. Exactly once,
   // last. A call that was cancelled because its deadline passed says so.
   grpc::Status Finish(absl::Status status);

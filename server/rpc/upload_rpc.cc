@@ -44,6 +44,8 @@ class UploadCall final : public grpc::ServerReadReactor<v1::UploadDocumentsReque
 
   // A stream that broke reads like one that ended, and half a document must not be taken for a
   // whole one. What is sent on a stream that broke fails: the headers, due anyway, tell them apart.
+  // At their deadline some clients (grpc-js) end the stream before they reset it: an end that comes
+  // then is none.
   void OnReadDone(bool ok) override {
     if (!ok) return StartSendInitialMetadata();
     const absl::Status taken = assembly_.Take(std::exchange(message_, {}));
@@ -53,7 +55,7 @@ class UploadCall final : public grpc::ServerReadReactor<v1::UploadDocumentsReque
   }
 
   void OnSendInitialMetadataDone(bool ok) override {
-    const bool is_broken = !ok || context_.IsCancelled();
+    const bool is_broken = !ok || context_.IsCancelled() || call_.IsDeadlineReached();
     StoreAndEnd(is_broken ? MakeError(Reason::CANCELLED, "the client left") : assembly_.End());
   }
 

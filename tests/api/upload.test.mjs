@@ -212,6 +212,8 @@ test('a deadline that passes ends the stream and keeps what is whole', async () 
     call.write({ document: { id: 'half', text: 'It never ends.' } });
   });
   assert.equal(grpc.status[error.code], 'DEADLINE_EXCEEDED');
+  const row = await stack.ledgerRow((r) => r.endpoint === 'UploadDocuments' && r.error_reason === 'DEADLINE_EXCEEDED');
+  assert.equal(row.status, 'CANCELLED');
   await eventually(async () => (await count('late')) === 1, 'the whole one');
   assert.equal((await stack.json('GET', '/v1/documents/half?collection=late')).status, 404);
 });

@@ -1,5 +1,6 @@
 #include "server/rpc/upload_rpc.h"
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -56,6 +57,23 @@ TEST_F(UploadRpcTest, AStreamThatIsCancelledKeepsItsWholeDocumentsAndNoHalfOne) 
   for (const auto& row : Rows()) {
     EXPECT_EQ(row.status, usage::RequestStatus::kCancelled);
     EXPECT_EQ(row.error_reason, "CANCELLED");
+  }
+}
+
+// What grpc-js sends when its deadline passes, as far as it can be told from an upload that is done.
+TEST_F(UploadRpcTest, AStreamThatEndsAtItsDeadlineLeavesNoHalfDocument) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(90));
+  v1::AddDocumentsResponse response;
+  const auto writer = stub_->UploadDocuments(&context, &response);
+  writer->Write(Document("half"));
+  writer->WritesDone();
+  EXPECT_EQ(writer->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  server_->Shutdown();
+  EXPECT_EQ(Stored(), 0U);
+  for (const auto& row : Rows()) {
+    EXPECT_EQ(row.status, usage::RequestStatus::kCancelled);
+    EXPECT_EQ(row.error_reason, "DEADLINE_EXCEEDED");
   }
 }
 
