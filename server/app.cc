@@ -192,8 +192,8 @@ class ServerApp final : public App {
               job_queue_,
               job_runner_,
               keyed_turns_},
-        service_(core_),
-        admin_(core_) {}
+        service_(rpc::MakeAiBackendService(core_)),
+        admin_(rpc::MakeAiBackendAdminService(core_)) {}
 
   ~ServerApp() override {
     purging_.reset();
@@ -348,8 +348,8 @@ class ServerApp final : public App {
     builder.SetMaxSendMessageSize(kMessageBytesMax);
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT,
                                0);  // a second server on the port is a mistake, not a share
-    builder.RegisterService(&service_);
-    builder.RegisterService(&admin_);
+    builder.RegisterService(service_.get());
+    builder.RegisterService(admin_.get());
     server_ = builder.BuildAndStart();
     for (size_t i = 0; i < ports.size(); ++i) {
       if (!server_ || ports[i] == 0) {
@@ -380,8 +380,8 @@ class ServerApp final : public App {
   jobs::JobQueue job_queue_;
   jobs::JobRunner job_runner_;
   rpc::Core core_;
-  rpc::AiBackendService service_;
-  rpc::AiBackendAdminService admin_;
+  std::unique_ptr<grpc::Service> service_;
+  std::unique_ptr<grpc::Service> admin_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<usage::Periodic> purging_;  // null: nothing is purged
 };

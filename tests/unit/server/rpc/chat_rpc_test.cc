@@ -96,7 +96,7 @@ class ChatRpcTest : public CoreFixture {
   explicit ChatRpcTest(const std::vector<guard::Rule>& rules = {}) : CoreFixture(2, 1000, rules) {
     EXPECT_TRUE(models_.Add(model_).ok());
     grpc::ServerBuilder builder;
-    builder.RegisterService(&service_);
+    builder.RegisterService(service_.get());
     builder.SetMaxReceiveMessageSize(kMessageBytesMax);
     server_ = builder.BuildAndStart();
     stub_ = v1::AiBackend::NewStub(server_->InProcessChannel({}));
@@ -117,7 +117,7 @@ class ChatRpcTest : public CoreFixture {
   }
 
   TickingModel model_;
-  AiBackendService service_{core_};
+  std::unique_ptr<grpc::Service> service_ = MakeAiBackendService(core_);
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::AiBackend::Stub> stub_;
 };

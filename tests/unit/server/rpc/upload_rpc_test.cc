@@ -21,7 +21,7 @@ class UploadRpcTest : public CoreFixture {
     grpc::ServerBuilder builder;
     const std::string address = "unix:" + folder_.File("socket");
     builder.AddListeningPort(address, grpc::InsecureServerCredentials());
-    builder.RegisterService(&service_);
+    builder.RegisterService(service_.get());
     server_ = builder.BuildAndStart();
     stub_ =
         v1::AiBackend::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
@@ -37,7 +37,7 @@ class UploadRpcTest : public CoreFixture {
     return message;
   }
 
-  AiBackendService service_{core_};
+  std::unique_ptr<grpc::Service> service_ = MakeAiBackendService(core_);
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::AiBackend::Stub> stub_;
 };

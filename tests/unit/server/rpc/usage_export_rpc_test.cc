@@ -16,7 +16,7 @@ class UsageExportRpcTest : public CoreFixture {
     grpc::ServerBuilder builder;
     const std::string address = "unix:" + folder_.File("socket");
     builder.AddListeningPort(address, grpc::InsecureServerCredentials());
-    builder.RegisterService(&service_);
+    builder.RegisterService(service_.get());
     server_ = builder.BuildAndStart();
     stub_ = v1::AiBackendAdmin::NewStub(
         grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
@@ -33,7 +33,7 @@ class UsageExportRpcTest : public CoreFixture {
     return reader->Finish();
   }
 
-  AiBackendAdminService service_{core_};
+  std::unique_ptr<grpc::Service> service_ = MakeAiBackendAdminService(core_);
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::AiBackendAdmin::Stub> stub_;
 };
