@@ -46,7 +46,7 @@ TEST_F(UsageExportRpcTest, RowsThatWaitForTheDatabaseAreInItOrItFails) {
   row.status = usage::RequestStatus::kOk;
   std::string text;
   {
-    SQLite::Database other(folder_.File("test.sqlite"), SQLite::OPEN_READWRITE);
+    SQLite::Database other(folder_.File("test.sqlite"), SQLite::OPEN_READWRITE, 60'000);
     other.exec("BEGIN IMMEDIATE");
     ledger_.End(row);
     EXPECT_EQ(Export(text).error_code(), grpc::StatusCode::UNAVAILABLE);

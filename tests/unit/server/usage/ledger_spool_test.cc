@@ -126,7 +126,7 @@ class LedgerSpoolTest : public ::testing::Test {
   // Another process's write lock, as long as it lives.
   struct Lock {
     explicit Lock(const std::string& folder)
-        : database(folder + "/test.sqlite", SQLite::OPEN_READWRITE) {
+        : database(folder + "/test.sqlite", SQLite::OPEN_READWRITE, 60'000) {
       database.exec("BEGIN IMMEDIATE");
     }
     SQLite::Database database;
