@@ -102,7 +102,7 @@ void TakeLiveKey(const Row& row, const std::shared_ptr<const Limits>& key_defaul
   principal->limits = limits.empty() ? key_default : std::make_shared<const Limits>(limits);
   const absl::Time expires_at = TimeAt(row, 5).value_or(absl::InfiniteFuture());
 
-  const std::string bytes = row.Blob(6);
+  const absl::string_view bytes = row.Bytes(6);
   Digest digest;
   if (bytes.size() != digest.size()) {
     spdlog::error("access: key {} opens nothing: its digest has {} bytes", principal->key_id,

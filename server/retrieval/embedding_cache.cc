@@ -31,7 +31,7 @@ Blob ToBlob(const std::vector<float>& vector) {
   return blob;
 }
 
-std::vector<float> FromBlob(const std::string& bytes) {
+std::vector<float> FromBlob(absl::string_view bytes) {
   std::vector<float> vector(bytes.size() / sizeof(float));
   if (!vector.empty()) std::memcpy(vector.data(), bytes.data(), vector.size() * sizeof(float));
   return vector;
@@ -97,7 +97,7 @@ absl::StatusOr<TextVectors> EmbeddingCache::FindHashes(const std::string& key,
     for (size_t i = 0; i < hashes.size(); ++i) {
       AIB_RETURN_IF_ERROR(session.Query(
           "SELECT vector FROM embeddings WHERE embedder_key = $1 AND text_hash = $2",
-          {key, Blob{hashes[i]}}, [&](const Row& row) { vectors[i] = FromBlob(row.Blob(0)); }));
+          {key, Blob{hashes[i]}}, [&](const Row& row) { vectors[i] = FromBlob(row.Bytes(0)); }));
     }
     return absl::OkStatus();
   }));
@@ -241,7 +241,7 @@ absl::Status EmbeddingCache::KeepOnly(const absl::flat_hash_set<std::string>& ha
           {last, kPurgeRows}, [&](const Row& row) {
             ++rows;
             last = row.Int(0);
-            if (!hashes.contains(row.Blob(1))) unused.push_back(last);
+            if (!hashes.contains(row.Bytes(1))) unused.push_back(last);
           });
     }));
     if (!unused.empty()) {

@@ -33,7 +33,8 @@ class Row {
   virtual int64_t Int(int column) const = 0;
   virtual double Double(int column) const = 0;
   virtual std::string Text(int column) const = 0;
-  virtual std::string Blob(int column) const = 0;  // its bytes
+  // Of a text or a blob, without a copy: valid as long as the row.
+  virtual absl::string_view Bytes(int column) const = 0;
 };
 
 // What runs inside one transaction. Belongs to one thread, and to the callback that got it.

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "absl/types/optional.h"
 #include "server/base/status.h"
 
 namespace aibackend::storage {
@@ -20,17 +21,29 @@ constexpr size_t kStatementsMax = 128;
 // space for good.
 constexpr int kWalBytesKept = 64 << 20;
 
+// The row that the statement stands at. The columns are had once for all rows: a Column counts how
+// often the statement is referred to.
 class StatementRow final : public Row {
  public:
-  explicit StatementRow(SQLite::Statement& statement) : statement_(statement) {}
-  bool IsNull(int column) const override { return statement_.getColumn(column).isNull(); }
-  int64_t Int(int column) const override { return statement_.getColumn(column).getInt64(); }
-  double Double(int column) const override { return statement_.getColumn(column).getDouble(); }
-  std::string Text(int column) const override { return statement_.getColumn(column).getString(); }
-  std::string Blob(int column) const override { return Text(column); }  // the bytes as they are
+  // Of a statement that stands at a row.
+  explicit StatementRow(SQLite::Statement& statement) {
+    const int count = statement.getColumnCount();
+    columns_.reserve(static_cast<size_t>(count));
+    for (int i = 0; i < count; ++i) columns_.push_back(statement.getColumn(i));
+  }
+  bool IsNull(int column) const override { return At(column).isNull(); }
+  int64_t Int(int column) const override { return At(column).getInt64(); }
+  double Double(int column) const override { return At(column).getDouble(); }
+  std::string Text(int column) const override { return At(column).getString(); }
+  absl::string_view Bytes(int column) const override {
+    const auto* const bytes = static_cast<const char*>(At(column).getBlob());
+    return {bytes, bytes == nullptr ? 0 : static_cast<size_t>(At(column).getBytes())};
+  }
 
  private:
-  SQLite::Statement& statement_;
+  const SQLite::Column& At(int column) const { return columns_.at(static_cast<size_t>(column)); }
+
+  std::vector<SQLite::Column> columns_;
 };
 
 // Where the statement has $1, $2, …: SQLite finds a name by comparing it with all others.
@@ -208,8 +221,11 @@ absl::Status SqliteConnection::Query(absl::string_view sql, absl::Span<const Val
   return Guarded([&] {
     Use use(*this, sql);
     use.BindAll(parameters);
-    const StatementRow row(*use);
-    while ((*use).executeStep()) on_row(row);
+    absl::optional<StatementRow> row;
+    while ((*use).executeStep()) {
+      if (!row) row.emplace(*use);
+      on_row(*row);
+    }
     use.Finish();
     return absl::OkStatus();
   });

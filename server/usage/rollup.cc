@@ -137,8 +137,8 @@ absl::Status MergeInto(Session& session, const Key& key, Sums& sums) {
     Sums::Numbers before = {};
     for (size_t i = 0; i < before.size(); ++i) before[i] = row.Int(static_cast<int>(i));
     sums.AddNumbers(before);
-    sums.latency.MergeEncoded(row.Blob(9));
-    sums.ttft.MergeEncoded(row.Blob(10));
+    sums.latency.MergeEncoded(row.Bytes(9));
+    sums.ttft.MergeEncoded(row.Bytes(10));
   }));
   parameters.insert(parameters.end(), sums.numbers.begin(), sums.numbers.end());
   parameters.emplace_back(storage::Blob{sums.latency.Encode()});

@@ -6,8 +6,9 @@
 #include <tuple>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/container/node_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/civil_time.h"
 #include "server/base/status.h"
 #include "server/usage/histogram.h"
@@ -99,6 +100,7 @@ class Scan {
   // second pass gathers the distributions of those that stay.
   absl::Status Run(Session& session) {
     groups_.clear();
+    last_ = nullptr;
     total_ = {};
     left_out_ = 0;
     AIB_RETURN_IF_ERROR(Clamp(session));
@@ -122,7 +124,7 @@ class Scan {
   UsageSummary Take();
 
  private:
-  using Groups = absl::flat_hash_map<std::string, Group>;
+  using Groups = absl::node_hash_map<std::string, Group>;
 
   static int GrainOf(const SummaryQuery& query);
   absl::Status Clamp(Session& session);
@@ -140,8 +142,10 @@ class Scan {
   std::vector<const Column*> grouped_;  // without the day
 
   int64_t day_ = 0;  // of the rows that are being read
-  std::string key_;  // of the group last looked up
   Groups groups_;
+  std::string key_;        // of a row
+  std::string last_key_;   // of the row before: rows of a group often come one after the other
+  Group* last_ = nullptr;  // its group
   Group total_;
   int64_t left_out_ = 0;
 };
@@ -223,25 +227,27 @@ Group& Scan::GroupOf(const Row& row) {
   key_.clear();
   const bool by_day = Has(query_, Dimension::kDay);
   if (by_day) absl::StrAppend(&key_, day_);
-  std::array<std::string, std::size(kColumns)> values;
+  constexpr int kFirst = kNumbersCount + 2;
   for (size_t i = 0; i < grouped_.size(); ++i) {
-    values[i] = row.Text(kNumbersCount + 2 + static_cast<int>(i));
+    const absl::string_view value = row.Bytes(kFirst + static_cast<int>(i));
     // The length keeps "a" + "bc" and "ab" + "c" apart.
-    absl::StrAppend(&key_, "/", values[i].size(), ":", values[i]);
+    absl::StrAppend(&key_, "/", value.size(), ":", value);
   }
+  if (last_ != nullptr && key_ == last_key_) return *last_;
   auto [found, fresh] = groups_.try_emplace(key_);
-  Group& group = found->second;
-  if (!fresh) return group;
-  group.day = by_day ? day_ : 0;
+  last_ = &found->second;
+  last_key_.swap(key_);
+  if (!fresh) return *last_;
+  last_->day = by_day ? day_ : 0;
   for (size_t i = 0; i < grouped_.size(); ++i) {
-    group.sums.*grouped_[i]->value = std::move(values[i]);
+    last_->sums.*grouped_[i]->value = row.Text(kFirst + static_cast<int>(i));
   }
-  return group;
+  return *last_;
 }
 
 void Scan::AddDistribution(const Row& row, Distribution& distribution) {
-  distribution.latency.MergeEncoded(row.Blob(kNumbersCount));
-  distribution.ttft.MergeEncoded(row.Blob(kNumbersCount + 1));
+  distribution.latency.MergeEncoded(row.Bytes(kNumbersCount));
+  distribution.ttft.MergeEncoded(row.Bytes(kNumbersCount + 1));
 }
 
 auto Names(const SummaryGroup& group) {

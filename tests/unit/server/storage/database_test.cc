@@ -97,7 +97,7 @@ TEST_F(DatabaseTest, BytesThatAreNoTextComeBackAsTheyWent) {
                     return session.Query("SELECT bytes, bytes = $1 FROM blobs ORDER BY id",
                                          {Blob{bytes}}, [&](const Row& row) {
                                            EXPECT_FALSE(row.IsNull(0));
-                                           found.push_back(row.Blob(0));
+                                           found.emplace_back(row.Bytes(0));
                                            same.push_back(row.Int(1) != 0);
                                          });
                   })
