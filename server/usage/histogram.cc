@@ -1,6 +1,7 @@
 #include "server/usage/histogram.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -44,6 +45,21 @@ bool TakeVarint(absl::string_view& blob, uint64_t& value) {
     if (byte < 0x80) return true;
   }
   return false;
+}
+
+// Calls `add` with number and count of each bucket up to the first mistake.
+template <class Add>
+void EachBucket(absl::string_view blob, const Add& add) {
+  uint64_t number = 0;
+  for (bool is_first = true; !blob.empty(); is_first = false) {
+    uint64_t distance = 0;
+    uint64_t count = 0;
+    if (!TakeVarint(blob, distance) || !TakeVarint(blob, count)) return;
+    if ((distance == 0 && !is_first) || distance >= Histogram::kBuckets || count == 0) return;
+    number += distance;
+    if (number >= Histogram::kBuckets) return;
+    add(static_cast<uint32_t>(number), count);
+  }
 }
 
 }  // namespace
@@ -104,16 +120,7 @@ void Histogram::Merge(const Histogram& other) {
 
 void Histogram::MergeEncoded(absl::string_view blob) {
   Adder adder(buckets_);
-  uint64_t number = 0;
-  for (bool is_first = true; !blob.empty(); is_first = false) {
-    uint64_t distance = 0;
-    uint64_t count = 0;
-    if (!TakeVarint(blob, distance) || !TakeVarint(blob, count)) break;
-    if ((distance == 0 && !is_first) || distance >= kBuckets || count == 0) break;
-    number += distance;
-    if (number >= kBuckets) break;
-    adder.Add({static_cast<uint32_t>(number), count});
-  }
+  EachBucket(blob, [&](uint32_t number, uint64_t count) { adder.Add({number, count}); });
   adder.Finish();
 }
 
@@ -144,6 +151,35 @@ uint64_t Histogram::count() const {
   uint64_t all = 0;
   for (const Bucket& bucket : buckets_) all = AddCounts(all, bucket.count);
   return all;
+}
+
+void HistogramSum::Add(absl::string_view blob) {
+  if (blob.empty()) return;
+  AppendVarint(gathered_, blob.size());
+  gathered_.append(blob.data(), blob.size());
+  if (gathered_.size() > kGatheredBytesMax) Fold();
+}
+
+const Histogram& HistogramSum::Get() {
+  if (!gathered_.empty()) Fold();
+  gathered_.shrink_to_fit();
+  return sum_;
+}
+
+void HistogramSum::Fold() {
+  std::array<uint64_t, Histogram::kBuckets> counts = {};
+  for (const Histogram::Bucket& bucket : sum_.buckets_) counts[bucket.number] = bucket.count;
+  absl::string_view rest = gathered_;
+  for (uint64_t size = 0; TakeVarint(rest, size); rest.remove_prefix(size)) {
+    EachBucket(rest.substr(0, size), [&](uint32_t number, uint64_t count) {
+      counts[number] = AddCounts(counts[number], count);
+    });
+  }
+  gathered_.clear();
+  sum_.buckets_.clear();
+  for (uint32_t number = 0; number < counts.size(); ++number) {
+    if (counts[number] > 0) sum_.buckets_.push_back({number, counts[number]});
+  }
 }
 
 }  // namespace aibackend::usage

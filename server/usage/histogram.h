@@ -44,9 +44,29 @@ class Histogram {
     uint64_t count = 0;
   };
 
+  friend class HistogramSum;
+
   class Adder;
 
   std::vector<Bucket> buckets_;  // by number; none is empty
+};
+
+// The sum of many encoded histograms. They are gathered and decoded some at a time: of thousands of
+// sums that take turns each is in the processor's cache then, and buckets need no search.
+class HistogramSum {
+ public:
+  // As Histogram::MergeEncoded.
+  void Add(absl::string_view blob);
+  // Of all that was added; valid until the next Add.
+  const Histogram& Get();
+
+ private:
+  static constexpr size_t kGatheredBytesMax = 1024;
+
+  void Fold();
+
+  std::string gathered_;  // each with its length (a varint) before it
+  Histogram sum_;         // of the others
 };
 
 }  // namespace aibackend::usage

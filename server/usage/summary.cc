@@ -48,8 +48,8 @@ constexpr char kNumbers[] =
 constexpr int kNumbersCount = 9;
 
 struct Distribution {
-  Histogram latency;
-  Histogram ttft;
+  HistogramSum latency;
+  HistogramSum ttft;
 };
 
 struct Group {
@@ -114,9 +114,9 @@ class Scan {
         if (group.is_kept) AddDistribution(row, group.distribution);
       });
     }
-    for (const auto& [key, group] : groups_) {
-      total_.distribution.latency.Merge(group.distribution.latency);
-      total_.distribution.ttft.Merge(group.distribution.ttft);
+    for (auto& [key, group] : groups_) {
+      total_.distribution.latency.Add(group.distribution.latency.Get().Encode());
+      total_.distribution.ttft.Add(group.distribution.ttft.Get().Encode());
     }
     return absl::OkStatus();
   }
@@ -246,8 +246,8 @@ Group& Scan::GroupOf(const Row& row) {
 }
 
 void Scan::AddDistribution(const Row& row, Distribution& distribution) {
-  distribution.latency.MergeEncoded(row.Bytes(kNumbersCount));
-  distribution.ttft.MergeEncoded(row.Bytes(kNumbersCount + 1));
+  distribution.latency.Add(row.Bytes(kNumbersCount));
+  distribution.ttft.Add(row.Bytes(kNumbersCount + 1));
 }
 
 auto Names(const SummaryGroup& group) {
@@ -287,8 +287,8 @@ Percentiles PercentilesOf(const Histogram& histogram) {
 SummaryGroup Finish(Group&& group, bool by_day) {
   SummaryGroup sums = std::move(group.sums);
   if (by_day) sums.day = absl::FormatCivilTime(kEpoch + group.day);
-  sums.latency = PercentilesOf(group.distribution.latency);
-  sums.time_to_first_token = PercentilesOf(group.distribution.ttft);
+  sums.latency = PercentilesOf(group.distribution.latency.Get());
+  sums.time_to_first_token = PercentilesOf(group.distribution.ttft.Get());
   return sums;
 }
 

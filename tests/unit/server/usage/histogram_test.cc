@@ -124,6 +124,29 @@ TEST(Histogram, ABlobIsReadUpToItsFirstMistake) {
   EXPECT_EQ(Decoded(good + "\x01\x01").count(), 3u);
 }
 
+TEST(HistogramSum, IsWhatMergingOneByOneComesTo) {
+  std::mt19937_64 random(13);
+  const std::string most = "\x01" + std::string(9, '\xff') + "\x01";
+  for (const size_t blobs : {0, 1, 2, 10, 1000}) {
+    Histogram merged;
+    HistogramSum sum;
+    for (size_t i = 0; i < blobs; ++i) {
+      Histogram one;
+      for (size_t n = random() % 20; n > 0; --n) {
+        one.Add(static_cast<int64_t>(random() % 1'000'000));
+      }
+      std::string blob = one.Encode();
+      if (random() % 4 == 0) blob.resize(random() % (blob.size() + 1));  // up to a mistake
+      if (random() % 100 == 0) blob = most;
+      merged.MergeEncoded(blob);
+      sum.Add(blob);
+      if (random() % 50 == 0) EXPECT_EQ(sum.Get().Encode(), merged.Encode());
+    }
+    EXPECT_EQ(sum.Get().Encode(), merged.Encode()) << blobs;
+    EXPECT_EQ(sum.Get().count(), merged.count()) << blobs;
+  }
+}
+
 TEST(Histogram, CountsSaturate) {
   // Bucket 1, 2^64 - 1 times.
   const std::string most = "\x01" + std::string(9, '\xff') + "\x01";
