@@ -60,7 +60,8 @@ TEST_F(UploadRpcTest, AStreamThatIsCancelledKeepsItsWholeDocumentsAndNoHalfOne) 
   }
 }
 
-// What grpc-js sends when its deadline passes, as far as it can be told from an upload that is done.
+// What grpc-js sends when its deadline passes, as far as it can be told from an upload that is
+// done.
 TEST_F(UploadRpcTest, AStreamThatEndsAtItsDeadlineLeavesNoHalfDocument) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(90));
