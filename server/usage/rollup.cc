@@ -26,16 +26,16 @@ constexpr int kRowsMin = 50;  // of a transaction, however slow
 constexpr char kAnyLeft[] =
     "SELECT 1 FROM requests WHERE rolled = 0 AND status <> 'RUNNING' LIMIT 1";
 
-constexpr char kRowsLeft[] =
-    "SELECT row_id, created_at, tenant, model, user_id, key_id, endpoint, status, prompt_tokens,"
-    " completion_tokens, cached_tokens, reasoning_tokens, cost_nano_usd, price_unknown,"
-    " response_time_ms, ttft_ms"
-    " FROM requests WHERE rolled = 0 AND status <> 'RUNNING' ORDER BY row_id LIMIT $1";
-
 constexpr char kNextNumber[] =
     "UPDATE usage_rollups SET last = last + 1 WHERE id = 1 RETURNING last";
 
-constexpr char kMark[] = "UPDATE requests SET rolled = $1 WHERE row_id = $2";
+// One statement, so that what is marked is what is read.
+constexpr char kMarkLeft[] =
+    "UPDATE requests SET rolled = $1 WHERE row_id IN (SELECT row_id FROM requests"
+    " WHERE rolled = 0 AND status <> 'RUNNING' ORDER BY row_id LIMIT $2)"
+    " RETURNING created_at, tenant, model, user_id, key_id, endpoint, status, prompt_tokens,"
+    " completion_tokens, cached_tokens, reasoning_tokens, cost_nano_usd, price_unknown,"
+    " response_time_ms, ttft_ms";
 
 constexpr char kSums[] =
     "SELECT requests, errors, cancelled, prompt_tokens, completion_tokens, cached_tokens,"
@@ -105,17 +105,17 @@ int64_t DayOf(int64_t micros) {
 }
 
 void AddRequest(const Row& row, Groups& groups) {
-  const Key key{kGrainAll,   DayOf(row.Int(1)), row.Text(2), row.Text(3),
-                row.Text(4), row.Text(5),       row.Text(6)};
-  const std::string status = row.Text(7);
-  const bool is_unknown = row.Int(13) != 0;
+  const Key key{kGrainAll,   DayOf(row.Int(0)), row.Text(1), row.Text(2),
+                row.Text(3), row.Text(4),       row.Text(5)};
+  const absl::string_view status = row.Bytes(6);
+  const bool is_unknown = row.Int(12) != 0;
   Sums& sums = groups[key];
-  sums.AddNumbers({1, int64_t{status == "ERROR"}, int64_t{status == "CANCELLED"}, row.Int(8),
-                   row.Int(9), row.Int(10), row.Int(11), is_unknown ? 0 : row.Int(12),
+  sums.AddNumbers({1, int64_t{status == "ERROR"}, int64_t{status == "CANCELLED"}, row.Int(7),
+                   row.Int(8), row.Int(9), row.Int(10), is_unknown ? 0 : row.Int(11),
                    int64_t{is_unknown}});
-  sums.latency.Add(row.Int(14));
+  sums.latency.Add(row.Int(13));
   const bool is_chat = key.endpoint == "Chat" || key.endpoint == "ChatStream";
-  if (is_chat && row.Int(15) > 0) sums.ttft.Add(row.Int(15));
+  if (is_chat && row.Int(14) > 0) sums.ttft.Add(row.Int(14));
 }
 
 // Each of `fine` once in every grain.
@@ -149,22 +149,17 @@ absl::Status MergeInto(Session& session, const Key& key, Sums& sums) {
 }  // namespace
 
 absl::StatusOr<int> RollUp(Session& session, int rows_max) {
-  std::vector<std::string> row_ids;
-  Groups groups;
-  AIB_RETURN_IF_ERROR(session.Query(kRowsLeft, {int64_t{rows_max}}, [&](const Row& row) {
-    row_ids.push_back(row.Text(0));
-    AddRequest(row, groups);
-  }));
-  if (row_ids.empty()) return 0;
-  groups = AllGrains(std::move(groups));
-
   int64_t number = 0;
   AIB_RETURN_IF_ERROR(session.Query(kNextNumber, {}, [&](const Row& row) { number = row.Int(0); }));
+  int rows = 0;
+  Groups groups;
+  AIB_RETURN_IF_ERROR(session.Query(kMarkLeft, {number, int64_t{rows_max}}, [&](const Row& row) {
+    ++rows;
+    AddRequest(row, groups);
+  }));
+  groups = AllGrains(std::move(groups));
   for (auto& [key, sums] : groups) AIB_RETURN_IF_ERROR(MergeInto(session, key, sums));
-  for (std::string& row_id : row_ids) {
-    AIB_RETURN_IF_ERROR(session.Execute(kMark, {number, std::move(row_id)}).status());
-  }
-  return static_cast<int>(row_ids.size());
+  return rows;
 }
 
 Rollup::Rollup(storage::Database& database, Options options)
