@@ -21,6 +21,10 @@ constexpr size_t kStatementsMax = 128;
 // space for good.
 constexpr int kWalBytesKept = 64 << 20;
 
+// Of pages in memory, of the connection that writes: what the ledger wrote in the last seconds is
+// read again when it is counted. (SQLite's own bound is 2 MB.)
+constexpr int kWriterCacheKib = 16 << 10;
+
 // The row that the statement stands at. The columns are had once for all rows: a Column counts how
 // often the statement is referred to.
 class StatementRow final : public Row {
@@ -161,6 +165,8 @@ absl::StatusOr<std::unique_ptr<SqliteConnection>> SqliteConnection::Open(const s
   } while (!wal.ok() && connection->met_lock_ && absl::Now() < deadline);
   AIB_RETURN_IF_ERROR(wal);
   AIB_RETURN_IF_ERROR(connection->RunScript("PRAGMA synchronous = NORMAL"));
+  AIB_RETURN_IF_ERROR(
+      connection->RunScript(absl::StrCat("PRAGMA cache_size = -", kWriterCacheKib).c_str()));
   AIB_RETURN_IF_ERROR(
       connection->RunScript(absl::StrCat("PRAGMA journal_size_limit = ", kWalBytesKept).c_str()));
   return connection;
