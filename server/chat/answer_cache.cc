@@ -26,7 +26,7 @@ size_t BytesOf(const TurnResult& result) {
     bytes += sizeof(c) + c.document_id.size() + c.chunk_id.size() + c.title.size() +
              c.source.size() + c.text.size();
   }
-  for (const std::string& passage : result.passages) bytes += sizeof(passage) + passage.size();
+  for (const std::string& passage : result.passages) bytes += sizeof(std::string) + passage.size();
   return bytes;
 }
 

@@ -143,8 +143,9 @@ bool RunningTurn::AnswerFromCache() {
   Note("cache", found ? found->cache : "miss");
   result_.cache_missed = !found;
   sink_->OnCacheAsked(found.has_value());
-  if (found) FinishFromCache(*std::move(found));
-  return found.has_value();
+  if (!found) return false;
+  FinishFromCache(*std::move(found));
+  return true;
 }
 
 // False: it failed.
