@@ -126,7 +126,8 @@ absl::Status Call::Admit(grpc::CallbackServerContext& context, std::string user)
     return MakeError(Reason::FIELD_OUT_OF_RANGE,
                      absl::StrCat("user is longer than ", chat::kUserBytesMax, " bytes"), "user");
   }
-  row_.user_id = principal_->user.empty() ? std::move(user) : principal_->user;
+  if (!principal_->user.empty()) user = principal_->user;
+  row_.user_id = std::move(user);
   const access::Scope scope = core_.scopes.Of(row_.endpoint);
   if (!principal_->May(scope)) {
     absl::Status refusal = MakeError(Reason::SCOPE_MISSING,

@@ -78,7 +78,7 @@ class EmbedCall final : public grpc::ServerUnaryReactor {
   absl::Status Guard(models::EmbedRequest& request) {
     if (!core_.chat.guards_input()) return absl::OkStatus();
     std::vector<std::string> outcomes;
-    const absl::Status status = core_.chat.GuardInputs(request.inputs, outcomes);
+    absl::Status status = core_.chat.GuardInputs(request.inputs, outcomes);
     call_.row().guardrails = absl::StrJoin(outcomes, ",");
     if (status.ok()) call_.row().prompt = request.inputs.front();
     return status;

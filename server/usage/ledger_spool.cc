@@ -74,8 +74,7 @@ absl::StatusOr<LedgerSpool::Step> LedgerSpool::Replay(uint64_t from, bool only_a
 
 absl::Status LedgerSpool::WriteSingly(absl::Span<const SpooledRow> rows, Step& step) {
   for (const SpooledRow& row : rows) {
-    const absl::Status status =
-        database_.Write([&](Session& session) { return WriteRow(session, row); });
+    absl::Status status = database_.Write([&](Session& session) { return WriteRow(session, row); });
     if (ReasonOf(status) == Reason::DATABASE_UNAVAILABLE) return status;
     ++(status.ok() ? step.written : step.lost);
     if (!status.ok()) {
