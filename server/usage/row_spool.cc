@@ -212,7 +212,7 @@ absl::Status RowSpool::Append(absl::Span<const std::string> records) {
   }
   // What a write that fails leaves lies behind the end: the next one goes over it.
   if (!WriteAt(fd_, bytes, end_)) {
-    const absl::Status failed = Failed("write", path());
+    absl::Status failed = Failed("write", path());
     (void)ftruncate(fd_, static_cast<off_t>(end_));
     return failed;
   }
@@ -231,7 +231,7 @@ absl::Status RowSpool::Sync() {
   }
   // Without the mutex: nobody who appends waits for the disk.
   if (copy < 0) return Failed("sync", path());
-  const absl::Status status = fdatasync(copy) == 0 ? absl::OkStatus() : Failed("sync", path());
+  absl::Status status = fdatasync(copy) == 0 ? absl::OkStatus() : Failed("sync", path());
   close(copy);
   if (!status.ok()) {
     absl::MutexLock lock(&mutex_);
