@@ -83,12 +83,7 @@ class Histogram::Adder {
   explicit Adder(std::vector<Bucket>& buckets) : buckets_(buckets), at_(buckets.begin()) {}
 
   void Add(const Bucket& other) {
-    // The next one, mostly; of a few among many it is far.
-    if (at_ != buckets_.end() && at_->number < other.number) {
-      at_ = std::lower_bound(
-          at_ + 1, buckets_.end(), other.number,
-          [](const Bucket& bucket, uint32_t number) { return bucket.number < number; });
-    }
+    while (at_ != buckets_.end() && at_->number < other.number) ++at_;
     if (at_ != buckets_.end() && at_->number == other.number) {
       at_->count = AddCounts(at_->count, other.count);
     } else {

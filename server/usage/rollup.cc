@@ -146,9 +146,17 @@ absl::Status MergeInto(Session& session, const Key& key, Sums& sums) {
   return session.Execute(kPutSums, parameters).status();
 }
 
+absl::StatusOr<bool> AnyLeft(Session& session) {
+  bool any_left = false;
+  AIB_RETURN_IF_ERROR(session.Query(kAnyLeft, {}, [&](const Row&) { any_left = true; }));
+  return any_left;
+}
+
 }  // namespace
 
 absl::StatusOr<int> RollUp(Session& session, int rows_max) {
+  AIB_ASSIGN_OR_RETURN(const bool any_left, AnyLeft(session));
+  if (!any_left) return 0;
   int64_t number = 0;
   AIB_RETURN_IF_ERROR(session.Query(kNextNumber, {}, [&](const Row& row) { number = row.Int(0); }));
   int rows = 0;
@@ -179,8 +187,9 @@ absl::Status Rollup::RollNow(absl::Duration timeout) {
 absl::Status Rollup::RollAll() {
   // Most seconds have nothing to count, and then the writing connection is left alone.
   bool any_left = false;
-  AIB_RETURN_IF_ERROR(database_.Read([&](Session& session) {
-    return session.Query(kAnyLeft, {}, [&](const Row&) { any_left = true; });
+  AIB_RETURN_IF_ERROR(database_.Read([&](Session& session) -> absl::Status {
+    AIB_ASSIGN_OR_RETURN(any_left, AnyLeft(session));
+    return absl::OkStatus();
   }));
   // A transaction that isn't full has met all that had ended when it began.
   for (int limit = 0, rolled = 0; any_left; any_left = rolled == limit) {

@@ -31,7 +31,6 @@ inline constexpr int kGrains[] = {kGrainNone, kGrainModel,    kGrainUser,
 // Counts up to `rows_max` rows that ended and aren't counted yet; how many. Marks them with the
 // next number of usage_rollups in the same transaction, `session`'s: a row is counted exactly once,
 // and whoever reads rows by (rolled, row_id) sees all of a number at once and no lower one later.
-// (A call that finds none takes a number, too.)
 absl::StatusOr<int> RollUp(storage::Session& session, int rows_max);
 
 // Thread-safe. A thread counts what has ended every `period`; several processes may do so on one

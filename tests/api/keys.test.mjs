@@ -61,7 +61,7 @@ describe('keys', () => {
     assert.equal((await stack.json('DELETE', `/v1/keys/${revoked.id}`, undefined, admin)).body.revoked, true);
     const short = await make({ expires_in_seconds: '3' });
     assert.equal((await listed(stack, bearer(short.key))).status, 200);
-    await eventually(async () => (await listed(stack, bearer(short.key))).status === 401, 'it expires', 20_000);
+    await eventually(async () => (await listed(stack, bearer(short.key))).status === 401, 'it expires', 5_000);
     const answers = [];
     for (const key of [`aib_${'x'.repeat(43)}`, `${ADMIN_KEY}x`, 'nonsense', 'ey.ey.ey', revoked.key, short.key, revoked.key.slice(0, -1)]) {
       for (const headers of [bearer(key), { 'x-api-key': key }]) {
@@ -102,24 +102,20 @@ describe('keys', () => {
     assert.notEqual(next.key, old.key);
     assert.deepEqual([next.info.name, next.info.scopes, next.info.limits.requests_per_minute], ['rotating', ['chat'], '6000']);
     for (const { key } of [old, next]) assert.equal((await chat(stack, bearer(key))).status, 200);
-    await eventually(async () => (await chat(stack, bearer(old.key))).status === 401, 'the old one ends', 20_000);
+    await eventually(async () => (await chat(stack, bearer(old.key))).status === 401, 'the old one ends', 6_000);
     assert.equal((await chat(stack, bearer(next.key))).status, 200);
     assert.equal((await stack.json('GET', `/v1/keys/${old.id}`, undefined, admin)).body.replaced_by, next.id);
   });
 
   test('a key that is revoked by another process dies within a second, also in a server that holds calls of it', async () => {
-    const lived = [];
-    do { // of three, should a busy machine hold up one
-      const { id, key } = await make({});
-      assert.equal((await listed(stack, bearer(key))).status, 200);
-      const revoke = `.timeout 5000\nUPDATE api_keys SET revoked_at = ${Date.now() * 1000} WHERE id = '${id}';`;
-      const sqlite = spawnSync('sqlite3', [path.join(stack.dataDir, 'aibackend.db')], { input: revoke });
-      assert.equal(sqlite.status, 0, String(sqlite.stderr));
-      const at = Date.now();
-      await eventually(async () => (await listed(stack, bearer(key))).status === 401, 'it dies', 20_000);
-      lived.push(Date.now() - at);
-    } while (lived.at(-1) >= 1_000 && lived.length < 3);
-    assert.ok(Math.min(...lived) < 1_000, `after ${lived} ms`);
+    const { id, key } = await make({});
+    assert.equal((await listed(stack, bearer(key))).status, 200);
+    const revoke = `.timeout 5000\nUPDATE api_keys SET revoked_at = ${Date.now() * 1000} WHERE id = '${id}';`;
+    const sqlite = spawnSync('sqlite3', [path.join(stack.dataDir, 'aibackend.db')], { input: revoke });
+    assert.equal(sqlite.status, 0, String(sqlite.stderr));
+    const at = Date.now();
+    await eventually(async () => (await listed(stack, bearer(key))).status === 401, 'it dies', 5_000);
+    assert.ok(Date.now() - at < 1_000, `after ${Date.now() - at} ms`);
   });
 
   test('a key is shown once and kept nowhere; the list tells it by its beginning', async () => {
@@ -179,7 +175,7 @@ describe('keys', () => {
       const refused = await chat(slow, bearer(mine));
       assert.deepEqual([refused.status, refused.body.error.reason], [429, 'RATE_LIMITED']);
       abort.abort();
-      await eventually(async () => (await listed(slow, bearer(mine))).status === 200, 'the place is free again', 20_000);
+      await eventually(async () => (await listed(slow, bearer(mine))).status === 200, 'the place is free again', 5_000);
     } finally {
       await slow.stop();
     }

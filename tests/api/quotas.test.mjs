@@ -53,7 +53,7 @@ async function checkSettled(stack, { id }, cap, measure) {
     rows = await allRows(stack, { key_id: id });
     sum = sumOf(rows);
     return sum.tokens >= used[0];
-  }, 'the ledger has what was used', 20_000).catch(() => null);
+  }, 'the ledger has what was used', 5_000).catch(() => null);
   assert.ok(sum[measure] <= cap, `the ledger has ${sum[measure]}, the cap is ${cap}`);
   assert.deepEqual(used, [sum.tokens, sum.nanoUsd], 'the quota is what the ledger says');
   return { sum, rows };
